@@ -1,0 +1,1 @@
+"""Sources, splits, features, frames, models and predictions as assets on lakeFS branches; `README.md` tells how."""

@@ -1,0 +1,1 @@
+"""The machinery; nothing here imports `ml_assets.defs`."""

@@ -1,0 +1,1 @@
+"""Tests: packs that every implementation must pass, and one folder per package."""
