@@ -1,0 +1,73 @@
+"""What people write: decorators, contracts, rules, expression identity, column lineage. Imports only ``lib.core``.
+
+Importing this package imports neither Ibis nor pandera nor Dagster, so that a code location stays quick to load.
+"""
+
+from ml_assets.lib.declare.contracts import (
+    Column,
+    Contract,
+    FeatureContract,
+    Field,
+    FrameContract,
+    Int32,
+    SourceContract,
+    SplitContract,
+    Timestamp,
+)
+from ml_assets.lib.declare.declarations import (
+    Declaration,
+    Entity,
+    FeatureView,
+    Frame,
+    Model,
+    Params,
+    Source,
+    Split,
+    feature_view,
+    frame,
+    model,
+    source,
+    split,
+)
+from ml_assets.lib.declare.determinism import exact_sum
+from ml_assets.lib.declare.package_file import PackageFile
+from ml_assets.lib.declare.registry import Declarations, load
+from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
+from ml_assets.lib.declare.versions import ViewRef
+
+__all__ = [
+    "Column",
+    "Contract",
+    "Declaration",
+    "Declarations",
+    "Entity",
+    "FeatureContract",
+    "FeatureView",
+    "Field",
+    "Frame",
+    "FrameContract",
+    "Int32",
+    "Model",
+    "PackageFile",
+    "Params",
+    "Rule",
+    "Source",
+    "SourceContract",
+    "Split",
+    "SplitContract",
+    "Timestamp",
+    "ViewRef",
+    "complete",
+    "disjoint",
+    "exact_sum",
+    "feature_view",
+    "frame",
+    "label_rates",
+    "load",
+    "model",
+    "ordered",
+    "rule",
+    "shares",
+    "source",
+    "split",
+]

@@ -1,0 +1,124 @@
+"""What is wrong with an expression or a rule: found by building it on unbound tables, which computes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
+from ml_assets.lib.core.names import SPLIT
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Split
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ml_assets.lib.declare.registry import Declarations
+
+_CHECK_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
+    """What is wrong with the expression of *decl*, whose upstream tables are known to exist."""
+    from ml_assets.lib.declare.determinism import require_deterministic
+    from ml_assets.lib.declare.identity import expr1
+
+    try:
+        expression = declarations.expression(decl)
+        expr1(expression)
+        if decl.deterministic:
+            unique = {name: declarations.sources[name].contract.unique() for name in decl.parameters}
+            require_deterministic(expression, unique)
+    except DeclarationError as error:
+        yield type(error)(f"{decl.place}: {error.problem}", remedy=error.remedy)
+        return
+    found = list(_columns(declarations, decl, expression))
+    yield from found
+    if not found:
+        yield from _time_of_knowledge(declarations, decl)
+        yield from _rule_expressions(declarations, decl)
+
+
+def _columns(
+    declarations: Declarations, decl: Split | FeatureView | Frame, expression: ir.Table
+) -> Iterator[DeclarationError]:
+    """Where names and types of *expression* differ from those that *decl* promises."""
+    from ml_assets.lib.declare.audit import same_type
+
+    contract = declarations.contract(decl)
+    promised = [column for column in contract.columns() if not (isinstance(decl, Frame) and column.name == SPLIT)]
+    found = dict(expression.schema().items())
+    missing = [column.name for column in promised if column.name not in found]
+    extra = [name for name in found if name not in {column.name for column in promised}]
+    wrong = [column for column in promised if column.name in found and not same_type(found[column.name], column.type)]
+    if isinstance(decl, Split):
+        remedy = f"give exactly ({decl.key}, {SPLIT}), {SPLIT} as text"
+    else:
+        remedy = f"correct the expression or {contract.__name__} ({contract.where})"
+    if missing or extra:
+        said = [f"{what} {', '.join(names)}" for what, names in (("lacks", missing), ("also has", extra)) if names]
+        yield ContractMismatch(f"{decl.place}: the expression {' and '.join(said)}", remedy=remedy)
+    for column in wrong:
+        yield ContractMismatch(
+            f"{decl.place}: column {column.name!r} is {found[column.name]} in the expression, "
+            f"{column.type} in the contract",
+            remedy=f"{remedy}; .cast({column.type!r}) converts",
+        )
+
+
+def _time_of_knowledge(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
+    """Values of a view made from facts that are known at a time which its event timestamp does not depend on."""
+    if not isinstance(decl, FeatureView):
+        return
+    lineage = declarations.lineage(decl)
+    known = {
+        f"{name}.{column}": f"{name}.{time}"
+        for name in decl.parameters
+        for column, time in declarations.sources[name].known_at.items()
+    }
+    for value in declarations.view_values(decl.ref):
+        for column in lineage[value].value:
+            if column in known and known[column] not in lineage["event_timestamp"].value:
+                yield DeclarationError(
+                    f"{decl.place}: {value!r} is made from {column}, which is known at {known[column]}, "
+                    "but event_timestamp does not come from there",
+                    remedy=f"make event_timestamp from {known[column]}, or a model will learn from the future",
+                )
+
+
+def mistakes_of_rules(decl: Declaration) -> Iterator[DeclarationError]:
+    """Names of rules, and tables that they compare with."""
+    names: set[str] = {"contract"}
+    for rule in decl.rules:
+        if not _CHECK_NAME.fullmatch(rule.name):
+            yield DeclarationError(
+                f"{decl.place} has a rule of name {rule.name!r} ({rule.where})", remedy="use letters, digits and '_'"
+            )
+        if rule.name in names:
+            yield DuplicateName(
+                f"{decl.place} has two checks of name {rule.name!r} ({rule.where})", remedy="give the rule another name"
+            )
+        names.add(rule.name)
+        known = decl.parameters if isinstance(decl, Split | FeatureView) else ()
+        for name in rule.upstream:
+            if name not in known:
+                yield UnknownUpstream(
+                    f"{decl.place}: rule {rule.name!r} ({rule.where}) compares with {name!r}, which is not upstream",
+                    remedy=f"of a split or view, take {name} as a parameter of the function; "
+                    "a rule of a source or frame sees its own table only",
+                )
+
+
+def _rule_expressions(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
+    """Rules that cannot be built on the columns of the table."""
+    known = [
+        version
+        for version, refs in declarations.feature_versions.items()
+        if all((ref.name, ref.version) in declarations.views for ref in refs)
+    ]
+    for version in known if isinstance(decl, Frame) else [None]:
+        try:
+            declarations.rules_hash(decl, version)
+        except DeclarationError as error:
+            yield type(error)(f"{decl.place}: {error.problem}", remedy=error.remedy)
+            return

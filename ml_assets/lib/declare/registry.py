@@ -1,0 +1,331 @@
+"""Finds what is declared, checks it as a whole, and answers what follows from it. Needs no lake and computes no row."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ml_assets.lib.core.errors import DeclarationError, DuplicateName, NotIdentifiable
+from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
+from ml_assets.lib.core.recipe import Definition, Json, hash_of
+from ml_assets.lib.declare.contracts import Column, Contract, FrameContract, SplitContract
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.identity import expr1, made_with
+from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.source_identity import py1
+from ml_assets.lib.declare.validation import mistakes, mistakes_of_versions
+from ml_assets.lib.declare.versions import ViewRef, read_versions
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ml_assets.lib.declare.column_lineage import ColumnLineage
+
+DEFS: Final = "ml_assets.defs"
+FOLDERS: Final = ("sources", "splits", "features", "frames", "models")
+"""Folders below the package in which declarations are looked for: the stages that are declared."""
+
+Expressed = Split | FeatureView | Frame
+"""Declarations whose function is an expression."""
+
+D = TypeVar("D", bound=Declaration)
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declarations:
+    """Everything that is declared, checked as a whole.
+
+    Attributes:
+        package: Dotted name of the package it was found in.
+        sources: Sources by name.
+        splits: Splits by version.
+        views: Feature views by (name, version).
+        frames: Frames by name.
+        models: Models by name.
+        split_versions: Partition keys of splits, frames and models.
+        feature_versions: Partition keys of feature views, frames and models: per key its views, in order.
+    """
+
+    package: str
+    sources: Mapping[str, Source]
+    splits: Mapping[str, Split]
+    views: Mapping[tuple[str, int], FeatureView]
+    frames: Mapping[str, Frame]
+    models: Mapping[str, Model]
+    split_versions: tuple[str, ...]
+    feature_versions: Mapping[str, tuple[ViewRef, ...]]
+
+    def __iter__(self) -> Iterator[Declaration]:
+        """Every declaration, in the order in which data flows."""
+        for part in (self.sources, self.splits, self.views, self.frames, self.models):
+            yield from part.values()
+
+    def view(self, ref: ViewRef) -> FeatureView:
+        """The view that *ref* names."""
+        return self.views[ref.name, ref.version]
+
+    def unit(self, decl: Declaration, split_version: str | None = None, feature_version: str | None = None) -> Unit:
+        """What publishing *decl* publishes; a frame or model needs both versions, the others none."""
+        if isinstance(decl, Split):
+            return Unit(decl.stage, decl.name, decl.version)
+        if isinstance(decl, FeatureView):
+            return decl.unit
+        if isinstance(decl, Frame | Model):
+            if split_version is None or feature_version is None:
+                raise TypeError(f"the unit of {decl.stage}/{decl.name} needs a split version and a feature version")
+            return Unit.of_both(decl.stage, decl.name, split_version, feature_version)
+        return Unit(decl.stage, decl.name)
+
+    def units_of_feature_version(self, feature_version: str) -> tuple[Unit, ...]:
+        """The units of its views, in order."""
+        return tuple(self.view(ref).unit for ref in self.feature_versions[feature_version])
+
+    def view_values(self, ref: ViewRef) -> tuple[str, ...]:
+        """The value columns that *ref* means, in the order of the view's contract."""
+        return tuple(column.name for column in self._values(ref))
+
+    def _values(self, ref: ViewRef) -> tuple[Column, ...]:
+        view = self.view(ref)
+        keys = {*view.keys.keys, "event_timestamp"}
+        return tuple(
+            column
+            for column in view.contract.columns()
+            if column.name not in keys and (ref.columns is None or column.name in ref.columns)
+        )
+
+    def contract(
+        self, decl: Source | Split | FeatureView | Frame, feature_version: str | None = None
+    ) -> type[Contract]:
+        """What a table of *decl* promises.
+
+        Args:
+            decl: A declaration of a table.
+            feature_version: Of a frame: whose values it holds. Without one: the contract as written (spine and
+                ``split``).
+        """
+        if isinstance(decl, Split):
+            return self._split_contract(decl)
+        if isinstance(decl, Frame) and feature_version is not None:
+            return self._frame_contract(decl, feature_version)
+        return decl.contract
+
+    def _split_contract(self, split: Split) -> type[SplitContract]:
+        source = self.sources[split.of]
+        key = next(column for column in source.contract.columns() if column.name == split.key)
+        part = Column(name=SPLIT, type="string", description="train, val or test", constraints={"isin": SPLITS})
+        name = f"{split.of.title().replace('_', '')}Split"
+        return SplitContract.of(
+            name,
+            (Column(name=key.name, type=key.type, description=key.description), part),
+            unique=(split.key,),
+            description=f"One row per {split.key} of {split.of}.",
+            where=split.where,
+        )
+
+    def _frame_contract(self, frame: Frame, feature_version: str) -> type[FrameContract]:
+        return FrameContract.of(
+            frame.contract.__name__,
+            self.frame_columns(frame, feature_version),
+            unique=frame.contract.unique(),
+            description=frame.contract.__doc__ or "",
+            where=frame.contract.where,
+        )
+
+    def frame_columns(self, frame: Frame, feature_version: str) -> tuple[Column, ...]:
+        """Columns of a frame: the spine's, the views' values in the order of the feature version, and ``split``.
+
+        A value is nullable in a frame, because an entity may have none that is young enough.
+        """
+        written = frame.contract.columns()
+        values = [value for ref in self.feature_versions[feature_version] for value in self._values(ref)]
+        return (
+            *(column for column in written if column.name != SPLIT),
+            *(
+                Column(name=v.name, type=v.type, nullable=True, description=v.description, constraints=v.constraints)
+                for v in values
+            ),
+            *(column for column in written if column.name == SPLIT),
+        )
+
+    def expression(self, decl: Expressed) -> ir.Table:
+        """What *decl* computes, on unbound tables named and typed as its parameters' contracts say.
+
+        Raises:
+            DeclarationError: The function fails, or gives no table.
+        """
+        return self._built(decl.function, [self._unbound(name) for name in decl.parameters], "the function")
+
+    def _unbound(self, name: str) -> ir.Table:
+        import ibis
+
+        return ibis.table(self.sources[name].contract.ibis_schema(), name=name)
+
+    def _built(self, function: Callable[..., ir.Table], tables: Sequence[ir.Table], what: str) -> ir.Table:
+        """*function* of *tables*.
+
+        Raises:
+            DeclarationError: It fails, or gives no table.
+        """
+        import ibis.expr.types as ir
+
+        try:
+            expression = function(*tables)
+        except Exception as error:  # whatever a person's function may raise
+            raise DeclarationError(
+                f"{what} cannot be built: {type(error).__name__}: {error}",
+                remedy="use columns that the contracts of its tables have, and operations that fit their types",
+            ) from error
+        if not isinstance(expression, ir.Table):
+            raise DeclarationError(
+                f"{what} gives {type(expression).__name__} and no table", remedy="return an Ibis table expression"
+            )
+        return expression
+
+    def definition(self, decl: Declaration) -> Definition:
+        """How *decl* is computed: ``expr1:…`` of its expression, or ``py1:…`` of its source."""
+        if isinstance(decl, Split | FeatureView | Frame):
+            return Definition(
+                identity=expr1(self.expression(decl)),
+                made_with=made_with(),
+                version=decl.version if isinstance(decl, FeatureView) else None,
+                keys=decl.keys.keys if isinstance(decl, FeatureView) else (),
+                ttl=decl.ttl if isinstance(decl, FeatureView) else None,
+                deterministic=decl.deterministic,
+            )
+        return Definition(identity=py1(decl.function, self.package, columns=self._asked_for(decl)))
+
+    def _asked_for(self, decl: Declaration) -> list[tuple[str, str]]:
+        """Columns that the declaration of a Python function adds to what it computes."""
+        if isinstance(decl, Source):
+            return [(column.name, column.type) for column in decl.contract.columns()]
+        if isinstance(decl, Model):
+            return [*((name, "category") for name in decl.categories), (self.frames[decl.frame].label, "label")]
+        return []
+
+    def lineage(self, decl: Expressed) -> Mapping[str, ColumnLineage]:
+        """For each column of *decl*: the source columns it is made from, and those that say which rows there are."""
+        from ml_assets.lib.declare.column_lineage import lineage
+
+        return lineage(self.expression(decl))
+
+    def rules_hash(self, decl: Declaration, feature_version: str | None = None) -> str:
+        """Hash of all that *decl* is judged by: contract, rules, floors. A frame's depends on its feature version.
+
+        Raises:
+            DeclarationError: A rule cannot be built on the table's columns, or has no identity.
+        """
+        if isinstance(decl, Model):
+            return hash_of({"floors": dict(decl.floors)})
+        assert isinstance(decl, Source | Split | FeatureView | Frame)
+        contract = self.contract(decl, feature_version)
+        return hash_of(
+            {"contract": contract.rules_json(), "rules": [self._rule(rule, contract) for rule in decl.rules]}
+        )
+
+    def _rule(self, rule: Rule, contract: type[Contract]) -> Json:
+        """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""
+        import ibis
+
+        tables = [ibis.table(contract.ibis_schema(), name="judged"), *(self._unbound(name) for name in rule.upstream)]
+        what = f"rule {rule.name!r} ({rule.where})"
+        failing = self._built(rule.failing, tables, what)
+        try:
+            return {"name": rule.name, "severity": rule.severity, "failing": expr1(failing)}
+        except NotIdentifiable as error:
+            raise NotIdentifiable(f"{what}: {error.problem}", remedy=error.remedy) from error
+
+
+def load(package: ModuleType | str = DEFS) -> Declarations:
+    """Everything declared below *package*, checked as a whole. Needs no lake, computes no row, imports no pandera.
+
+    Raises:
+        DeclarationError: Something is wrong in what is declared; several mistakes at once are told together.
+    """
+    declarations, wrong = examine(package)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        listed = "".join(f"\n  {number}. {error}" for number, error in enumerate(wrong, 1))
+        raise DeclarationError(
+            f"{len(wrong)} mistakes in {declarations.package}:{listed}\n", remedy="correct each of them"
+        )
+    return declarations
+
+
+def examine(package: ModuleType | str = DEFS) -> tuple[Declarations, tuple[DeclarationError, ...]]:
+    """Everything declared below *package*, and everything that is wrong with it.
+
+    Raises:
+        DeclarationError: A module cannot be imported, because a contract or decorator in it is wrong by itself.
+    """
+    if isinstance(package, str):
+        package = importlib.import_module(package)
+    found = list(_found(package))
+    module = importlib.import_module(f"{package.__name__}.versions")
+    versions = read_versions(module)
+    declarations = Declarations(
+        package=package.__name__,
+        sources=_by(found, Source, lambda source: source.name),
+        splits=_by(found, Split, lambda split: split.version),
+        views=_by(found, FeatureView, lambda view: (view.name, view.version)),
+        frames=_by(found, Frame, lambda frame: frame.name),
+        models=_by(found, Model, lambda model: model.name),
+        split_versions=versions.splits,
+        feature_versions=versions.features,
+    )
+    told = (_duplicates(found, declarations), mistakes_of_versions(declarations, module), mistakes(declarations))
+    return declarations, (*versions.mistakes, *chain.from_iterable(told))
+
+
+def _found(package: ModuleType) -> Iterator[Declaration]:
+    """Declarations in the modules below the stage folders of *package*, each where it is written."""
+    for stage in FOLDERS:
+        for module in _modules(package, stage):
+            for item in vars(module).values():
+                if isinstance(item, Declaration) and item.module == module.__name__:
+                    yield item
+
+
+def _modules(package: ModuleType, stage: str) -> Iterator[ModuleType]:
+    """The folder *stage* of *package* and all modules below it, by name; nothing where there is none."""
+    if importlib.util.find_spec(f"{package.__name__}.{stage}") is None:
+        return
+    folder = importlib.import_module(f"{package.__name__}.{stage}")
+    yield folder
+    for info in sorted(pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."), key=lambda info: info.name):
+        yield importlib.import_module(info.name)
+
+
+def _by(found: Sequence[Declaration], kind: type[D], key: Callable[[D], K]) -> Mapping[K, D]:
+    """Declarations of one kind by their key; the first of those with one key."""
+    by: dict[K, D] = {}
+    for decl in found:
+        if isinstance(decl, kind):
+            by.setdefault(key(decl), decl)
+    return MappingProxyType(by)
+
+
+def _duplicates(found: Sequence[Declaration], declarations: Declarations) -> Iterator[DeclarationError]:
+    """Declarations whose key another one has."""
+    kept = {id(decl) for decl in declarations}
+    for decl in found:
+        if id(decl) not in kept:
+            twins = (other for other in found if other is not decl and _key(other) == _key(decl))
+            yield DuplicateName(
+                f"{decl.place} is declared a second time, first at {next(twins).where}",
+                remedy="give one of them another name or version",
+            )
+
+
+def _key(decl: Declaration) -> tuple[object, ...]:
+    """What no two declarations may share."""
+    if isinstance(decl, Split):
+        return decl.stage, decl.version
+    return decl.stage, decl.name, getattr(decl, "version", None)

@@ -1,0 +1,305 @@
+"""Every mistake that can be told from declarations alone, each as an error with file, line, name and remedy.
+
+Mistakes are yielded, not raised, so that a person sees all of them at once. What an expression computes is looked at
+last, and only where its declaration is sound otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
+from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT, SPLITS
+from ml_assets.lib.core.recipe import canonical_json
+from ml_assets.lib.declare.contracts import Column, Contract
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.expressions import mistakes_of_expression, mistakes_of_rules
+from ml_assets.lib.declare.versions import is_version, where_written
+
+if TYPE_CHECKING:
+    from ml_assets.lib.declare.registry import Declarations
+
+METRICS: Final = ("roc_auc", "log_loss", "brier", "accuracy", "precision", "recall", "f1")
+"""Figures of a model, each per split: ``test/roc_auc``."""
+
+TIMESTAMP: Final = "timestamp('UTC', 6)"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OWNER = re.compile(r"team:[\w.-]+|[^@\s]+@[^@\s]+")
+_MODEL_PARAMETERS: Final = ("train", "val", "params", "seed")
+
+E = TypeVar("E", bound=DeclarationError)
+
+
+def mistakes(declarations: Declarations) -> Iterator[DeclarationError]:
+    """Everything that is wrong in *declarations*."""
+    for decl in declarations:
+        found = [*_common(decl), *_own(declarations, decl)]
+        yield from found
+        if not found and isinstance(decl, Split | FeatureView | Frame):
+            yield from mistakes_of_expression(declarations, decl)
+    yield from _joint_tables(declarations)
+
+
+def mistakes_of_versions(declarations: Declarations, module: ModuleType) -> Iterator[DeclarationError]:
+    """What ``versions.py`` (*module*) names and is not declared."""
+    for version in declarations.split_versions:
+        if version not in declarations.splits and is_version(version):
+            where = where_written(module, version)
+            yield _unknown(
+                UnknownUpstream, f"{where}: split version {version!r} is listed", "declared split", declarations.splits
+            )
+    known = [view.ref.view for view in declarations.views.values()]
+    for feature_version, refs in declarations.feature_versions.items():
+        for ref in refs:
+            where = where_written(module, str(ref))
+            if (ref.name, ref.version) not in declarations.views:
+                what = f"{where}: feature version {feature_version!r} names {ref.view}"
+                yield _unknown(UnknownUpstream, what, "declared feature view", known)
+                continue
+            values = declarations.view_values(ref.whole)
+            for column in ref.columns or ():
+                if column not in values:
+                    what = f"{where}: feature version {feature_version!r} chooses {column!r} of {ref.view}"
+                    yield _unknown(UnknownUpstream, what, "value column of it", values)
+
+
+def _common(decl: Declaration) -> Iterator[DeclarationError]:
+    """Name, folder, owner, description and rules of any declaration."""
+    if not _NAME.fullmatch(decl.name):
+        yield DeclarationError(
+            f"{decl.place} is no table name", remedy="use lower-case letters, digits and '_', beginning with a letter"
+        )
+    if f".{decl.stage}." not in f"{decl.module}.":
+        yield DeclarationError(f"{decl.place} is not written in its stage's folder", remedy=f"move it to {decl.stage}/")
+    if decl.owner and not _OWNER.fullmatch(decl.owner):
+        yield DeclarationError(
+            f"{decl.place} has owner {decl.owner!r}", remedy="write 'team:<name>' or an e-mail address"
+        )
+    if not decl.description:
+        yield DeclarationError(f"{decl.place} has no description", remedy="write a docstring: it is shown in the UI")
+    yield from mistakes_of_rules(decl)
+
+
+def _own(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationError]:
+    """What only declarations of its kind can get wrong."""
+    if isinstance(decl, Source):
+        yield from _source(decl)
+    elif isinstance(decl, Split):
+        yield from _upstream(declarations, decl)
+        yield from _split(declarations, decl)
+    elif isinstance(decl, FeatureView):
+        yield from _upstream(declarations, decl)
+        yield from _view(decl)
+    elif isinstance(decl, Frame):
+        yield from _upstream(declarations, decl)
+        yield from _frame(declarations, decl)
+    elif isinstance(decl, Model):
+        yield from _model(declarations, decl)
+
+
+def _upstream(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationError]:
+    """Parameters that name no source."""
+    if not decl.parameters:
+        yield UnknownUpstream(f"{decl.place} takes no table", remedy="name a source as the function's parameter")
+    for name in decl.parameters:
+        if name not in declarations.sources:
+            yield _unknown(UnknownUpstream, f"{decl.place} takes {name!r}", "source", declarations.sources)
+
+
+def _source(source: Source) -> Iterator[DeclarationError]:
+    """Files against parameters, time columns against the contract."""
+    if not source.files or set(source.files) != set(source.parameters):
+        yield DeclarationError(
+            f"{source.place} has files {_list(source.files)} and takes {_list(source.parameters)}",
+            remedy="give each file a label and the function one parameter of that name",
+        )
+    types = {column.name: column.type for column in source.contract.columns()}
+    for name in source.known_at:
+        if name not in types:
+            yield _unknown(
+                ContractMismatch, f"{source.place}: known_at names {name!r}", "column of its contract", types
+            )
+    times = {*source.known_at.values(), *([source.event_time] if source.event_time else [])}
+    for name in sorted(times):
+        if types.get(name) != TIMESTAMP:
+            yield ContractMismatch(
+                f"{source.place}: time {name!r} is {types.get(name, 'not a column')} in {source.contract.__name__}",
+                remedy="name a column of type Timestamp",
+            )
+
+
+def _split(declarations: Declarations, split: Split) -> Iterator[DeclarationError]:
+    """The source and its key."""
+    if split.of not in declarations.sources:
+        yield _unknown(UnknownUpstream, f"{split.place} splits {split.of!r}", "source", declarations.sources)
+        return
+    contract = declarations.sources[split.of].contract
+    if split.key not in contract.names():
+        yield _unknown(
+            ContractMismatch, f"{split.place} has key {split.key!r}", f"column of {contract.__name__}", contract.names()
+        )
+    elif contract.unique() != (split.key,):
+        yield ContractMismatch(
+            f"{split.place} has key {split.key!r}, but {_unique_in(contract)}",
+            remedy=f'say `unique = ("{split.key}",)` in Config, or choose the unique column as key',
+        )
+
+
+def _view(view: FeatureView) -> Iterator[DeclarationError]:
+    """Keys against the contract."""
+    contract, keys = view.contract, (*view.keys.keys, EVENT_TIMESTAMP)
+    columns = {column.name: column for column in contract.columns()}
+    if view.version < 1:
+        yield DeclarationError(f"{view.place} has version {view.version}", remedy="count versions from 1")
+    for key in keys:
+        if key not in columns:
+            yield ContractMismatch(
+                f"{view.place}: {contract.__name__} ({contract.where}) has no column {key!r}",
+                remedy=f"add the column, as every view has the keys of its entity and {EVENT_TIMESTAMP}",
+            )
+        elif columns[key].nullable:
+            yield ContractMismatch(
+                f"{view.place}: key column {key!r} is nullable in {contract.__name__} ({contract.where})",
+                remedy="leave out nullable=True and filter such rows",
+            )
+    yield from _event_timestamp(view, columns.get(EVENT_TIMESTAMP))
+    if set(contract.unique()) != set(keys):
+        yield ContractMismatch(
+            f"{view.place}: {_unique_in(contract)}, the view's keys are {_list(keys)}",
+            remedy=f"say `unique = ({', '.join(repr(key) for key in keys)})` in Config, or correct the entity",
+        )
+    if not columns.keys() - set(keys):
+        yield ContractMismatch(f"{view.place}: {contract.__name__} has keys only", remedy="add a value column")
+
+
+def _event_timestamp(decl: FeatureView | Frame, column: Column | None) -> Iterator[DeclarationError]:
+    if column is not None and column.type != TIMESTAMP:
+        yield ContractMismatch(
+            f"{decl.place}: {EVENT_TIMESTAMP} is {column.type} in {decl.contract.__name__}",
+            remedy="make it a Timestamp",
+        )
+
+
+def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationError]:
+    """Split table, spine, and what each feature version adds."""
+    contract = frame.contract
+    columns = {column.name: column for column in contract.columns()}
+    splits = [split for split in declarations.splits.values() if split.name == frame.split]
+    if not splits:
+        names = {split.name for split in declarations.splits.values()}
+        yield _unknown(UnknownUpstream, f"{frame.place} is split by {frame.split!r}", "split table", names)
+    needed = [EVENT_TIMESTAMP, frame.label, SPLIT, *(split.key for split in splits)]
+    for name in dict.fromkeys(needed):
+        if name not in columns:
+            yield ContractMismatch(
+                f"{frame.place}: {contract.__name__} ({contract.where}) has no column {name!r}",
+                remedy=f"add the column: a frame has its split's key, {EVENT_TIMESTAMP}, its label and {SPLIT}",
+            )
+    yield from _event_timestamp(frame, columns.get(EVENT_TIMESTAMP))
+    keys = sorted({split.key for split in splits})
+    if splits and list(contract.unique()) != keys:
+        yield ContractMismatch(
+            f"{frame.place}: {_unique_in(contract)}, its split's key is {_list(keys)}",
+            remedy="name the split's key in Config.unique",
+        )
+    for version in declarations.split_versions:
+        split = declarations.splits.get(version)
+        if splits and split is not None and split.name != frame.split:
+            yield DeclarationError(
+                f"{frame.place} is split by {frame.split}, but split version {version!r} splits {split.of}",
+                remedy="keep to one split table, since every frame has every split version",
+            )
+    for feature_version in declarations.feature_versions:
+        yield from _features(declarations, frame, feature_version)
+
+
+def _features(declarations: Declarations, frame: Frame, feature_version: str) -> Iterator[DeclarationError]:
+    """Keys that the spine lacks, and columns of one name."""
+    spine = {column.name: column.type for column in frame.contract.columns()}
+    taken = dict.fromkeys(spine, f"the spine of {frame.name}")
+    for ref in declarations.feature_versions[feature_version]:
+        if (ref.name, ref.version) not in declarations.views:
+            continue  # told where the feature version is written
+        view = declarations.view(ref)
+        types = {column.name: column.type for column in view.contract.columns()}
+        for key in view.keys.keys:
+            if key in types and spine.get(key) != types[key]:
+                yield ContractMismatch(
+                    f"{frame.place}: {ref.view} in {feature_version!r} is joined by {key!r} ({types[key]}), "
+                    f"which the spine has {f'as {spine[key]}' if key in spine else 'not'}",
+                    remedy=f"add {key} to the spine and to {frame.contract.__name__} with the same type",
+                )
+        for value in declarations.view_values(ref):
+            if value in taken:
+                yield DuplicateName(
+                    f"{frame.place}: in feature version {feature_version!r} column {value!r} comes from {taken[value]} "
+                    f"and from {ref.view} ({view.where})",
+                    remedy="rename it in one of them, or choose columns: 'view@1[column, …]'",
+                )
+            taken.setdefault(value, f"{ref.view} ({view.where})")
+
+
+def _model(declarations: Declarations, model: Model) -> Iterator[DeclarationError]:
+    """Frame, signature, floors, categories, parameters."""
+    if model.frame not in declarations.frames:
+        yield _unknown(
+            UnknownUpstream, f"{model.place} learns from frame {model.frame!r}", "frame", declarations.frames
+        )
+    else:
+        columns = declarations.frames[model.frame].contract.names()
+        for name in model.categories:
+            if name not in columns:
+                yield _unknown(
+                    ContractMismatch, f"{model.place} has category {name!r}", f"column of frame {model.frame}", columns
+                )
+    if model.parameters != _MODEL_PARAMETERS:
+        yield DeclarationError(
+            f"{model.place} takes {_list(model.parameters)}", remedy="write (train, val, *, params, seed)"
+        )
+    for floor in model.floors:
+        part, _, metric = floor.partition("/")
+        if part not in SPLITS or metric not in METRICS:
+            yield DeclarationError(
+                f"{model.place} has a floor for unknown metric {floor!r}",
+                remedy=f"write {'|'.join(SPLITS)} / {'|'.join(METRICS)}, as in 'test/roc_auc'",
+            )
+    try:
+        canonical_json(dict(model.params))
+    except ValueError as error:
+        yield DeclarationError(
+            f"{model.place}: params are not plain: {error}", remedy="use numbers, texts, lists and dicts"
+        )
+
+
+def _joint_tables(declarations: Declarations) -> Iterator[DeclarationError]:
+    """Units of one table name."""
+    tables: dict[str, Declaration] = {}
+    for decl in (*declarations.splits.values(), *declarations.views.values()):
+        if not _NAME.fullmatch(decl.name) or (isinstance(decl, Split) and not is_version(decl.version)):
+            continue  # told already
+        table = declarations.unit(decl).table
+        other = tables.setdefault(table, decl)
+        if other is not decl:
+            yield DuplicateName(
+                f"{decl.place} would be stored as {table}, as {other.stage}/{other.name} ({other.where}) is",
+                remedy="choose versions that differ in more than '-' and '_'",
+            )
+
+
+def _unknown(kind: Callable[..., E], what: str, thing: str, known: Iterable[str]) -> E:
+    """An error about a name that is not declared."""
+    return kind(
+        f"{what}, which is no {thing}", remedy=f"use one of: {', '.join(sorted(known)) or '(none is declared)'}"
+    )
+
+
+def _unique_in(contract: type[Contract]) -> str:
+    return f"{contract.__name__} ({contract.where}) is unique in {_list(contract.unique())}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"({', '.join(names)})"
