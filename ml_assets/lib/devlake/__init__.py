@@ -1,0 +1,39 @@
+"""An embedded server that speaks lakeFS's own API, so that everything runs with nothing installed.
+
+Its law: whoever stores a month of work here loses no byte, whatever process dies at whatever line; and a client written
+against it works against lakeFS unchanged. Past one machine, use lakeFS.
+
+::
+
+    store      bytes: content-addressed files          tree      pure: a two-level Merkle tree of entries
+    database   SQLite: snapshots, group commit         nodes     where the tree's ranges are kept
+    intake     small uploads, made durable together    grouping  what waits, group by group
+    names      what may be called what                 refs      from an expression to a commit
+    history    commits, their ids, log, merge base     staging   uncommitted changes of a branch
+    access     who may write where                     page      pages of listings
+    globs      what protection rules cover             retention which old commits keep their bytes
+    schema     tables, and the way from older ones     failures  what clients are told when the machine fails
+    repo       the lake, its repositories              branches, tags, commits, merges, diffs, objects, uploads,
+                                                       protection: one module per group of operations
+    rest       the REST API: routes, call, replies     s3        the S3 gateway
+    app        authentication, dispatch                server    start, stop, status
+    protocol   HTTP within bounds
+    gc, marks  collecting garbage                      check, check_*, findings  is everything there and whole?
+    backup     a copy, and the way back                maintenance  a lake opened for these three
+
+Every public operation of ``repo`` and the groups beside it is one transaction. Nothing here imports more of the project
+than ``lib.core``.
+
+Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
+
+- A glob of branch protection that is malformed, or absurdly long or deep, is refused when it is set; lakeFS accepts it,
+  and then refuses every write to the repository.
+- An invalid ref is 400 everywhere; lakeFS answers 500 to some calls, and hangs up on ``main^-1``.
+- A key that is new on both sides of a merge with different contents is always a conflict; lakeFS resolves it silently
+  if one side equals the next key of the base.
+- Only bytes that are in the store can be linked as an object, with their size and a time that can be shown: there is no
+  object that cannot be read.
+- A full disk is 507. A write whose bytes were collected as garbage while it was made is 503, and may be sent again.
+- A repository without retention rules keeps every commit, and where two branches meet, the longer retention counts
+  whichever comes first; lakeFS refuses to collect, or loses the commit.
+"""

@@ -1,0 +1,93 @@
+"""A lake opened to be looked after: by its folder, in the caller's own process, whether a server runs on it or not.
+
+Collecting garbage, checking and backing up are no calls of lakeFS's API, so they are none of the server's either. They
+work on the same files through SQLite, whose write lock holds between processes: they need no running server, take
+nothing from one that answers clients, and can be killed like any client.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from ml_assets.lib.core.errors import LakeError
+from ml_assets.lib.devlake import schema
+from ml_assets.lib.devlake.database import FILE, Transaction, connect
+from ml_assets.lib.devlake.store import Store
+
+LOCK: Final = "maintenance.lock"
+"""Held while a lake is looked after, so that nothing is collected that is being checked or backed up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A lake that is being looked after."""
+
+    connection: sqlite3.Connection
+    store: Store
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A snapshot, for as long as the block runs."""
+        with self._transaction("BEGIN") as transaction:
+            yield transaction
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction beside which nobody writes. If the block raises, nothing of it is written."""
+        with self._transaction("BEGIN IMMEDIATE") as transaction:
+            yield transaction
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Transaction]:
+        self.connection.execute(begin)
+        try:
+            yield Transaction(self.connection, {})
+            self.connection.execute("COMMIT")
+        finally:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[Opened]:
+    """The lake in *root*, which nobody else looks after meanwhile.
+
+    Raises:
+        LakeError: There is no lake, or somebody else is looking after it.
+        SchemaVersionError: It was written by a newer version of this project.
+    """
+    path = root / FILE
+    if not path.is_file():
+        raise LakeError(f"there is no lake in {root}", remedy="name the folder that holds lake.db")
+    with exclusive(root), closing(connect(path)) as connection:
+        schema.prepare(connection, path)
+        connection.execute("PRAGMA temp_store=FILE")  # what does not fit into memory must have somewhere to go
+        store = Store(root)
+        try:
+            yield Opened(connection, store)
+        finally:
+            store.close()
+
+
+@contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Keep others from looking after the lake in *root*.
+
+    Raises:
+        LakeError: Somebody does.
+    """
+    try:
+        held = FileLock(root / LOCK).acquire(timeout=0)
+    except Timeout:
+        raise LakeError(
+            f"another process collects, checks or backs up {root}", remedy="try again when it is done"
+        ) from None
+    with held:
+        yield

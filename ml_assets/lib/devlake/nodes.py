@@ -1,0 +1,59 @@
+"""The tree's ranges and trees as rows of the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ml_assets.lib.devlake.database import Transaction
+from ml_assets.lib.devlake.tree import ROOT, Entry, Range
+
+CACHED_TREES: Final = 256
+COLUMNS: Final = "key, identity, size, etag, address, mtime, content_type, metadata"
+
+
+class RowNodes:
+    """:class:`~ml_assets.lib.devlake.tree.Nodes` of one transaction.
+
+    The ranges of a tree are one row, and are kept in memory once read: they never change.
+    """
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def ranges(self, tree: str) -> Sequence[Range]:
+        """The ranges of a tree, by last key. ``ROOT`` has none."""
+        if tree == ROOT:
+            return ()
+        cache = self._transaction.cache
+        found: tuple[Range, ...] | None = cache.get(tree)
+        if found is None:
+            row = self._transaction.one("SELECT ranges FROM tree WHERE id = ?", tree)
+            assert row is not None, f"tree {tree} is not in the database"
+            found = tuple(Range(last_key, bytes.fromhex(digest)) for last_key, digest in json.loads(row[0]))
+            if len(cache) >= CACHED_TREES:
+                cache.clear()
+            cache[tree] = found
+        return found
+
+    def entries(self, range_id: bytes, start: str) -> Iterator[Entry]:
+        """The entries of a range from key *start* on, by key."""
+        sql = f"SELECT {COLUMNS} FROM entry WHERE range = ? AND key >= ? ORDER BY key"
+        return map(Entry._make, self._transaction.each(sql, range_id, start))
+
+    def entry(self, range_id: bytes, key: str) -> Entry | None:
+        """One entry of a range."""
+        row = self._transaction.one(f"SELECT {COLUMNS} FROM entry WHERE range = ? AND key = ?", range_id, key)
+        return None if row is None else Entry._make(row)
+
+    def save_range(self, range_id: bytes, entries: Sequence[Entry]) -> None:
+        """Keep a range, unless it is kept already."""
+        if self._transaction.one("SELECT 1 FROM entry WHERE range = ? LIMIT 1", range_id) is None:
+            sql = f"INSERT INTO entry (range, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            self._transaction.run_many(sql, ((range_id, *each) for each in entries))
+
+    def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
+        """Keep a tree, unless it is kept already."""
+        text = json.dumps([(each.last_key, each.id.hex()) for each in ranges])
+        self._transaction.run("INSERT OR IGNORE INTO tree (id, ranges) VALUES (?, ?)", tree, text)

@@ -1,0 +1,79 @@
+"""A lake without a server: opened in a folder, and spoken to in as few words as a test needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ml_assets.lib.devlake.diffs import Difference, Kind
+from ml_assets.lib.devlake.page import CommonPrefix, Page
+from ml_assets.lib.devlake.repo import Lake
+from ml_assets.lib.devlake.tree import Entry
+
+REPO: Final = "repo"
+USER: Final = "somebody"
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[Lake]:
+    """A lake in *root* with the repository ``REPO``."""
+    lake = Lake(root)
+    try:
+        lake.repositories.create(REPO, f"local://{REPO}")
+        yield lake
+    finally:
+        lake.close()
+
+
+def put(
+    lake: Lake,
+    branch: str,
+    path: str,
+    content: str = "",
+    *,
+    metadata: Mapping[str, str] | None = None,
+    kind: str = "x/y",
+) -> Entry:
+    """Stage an object."""
+    blob = lake.store.write(content.encode())
+    return lake.objects.stage(REPO, branch, path, blob, content_type=kind, metadata=metadata or {})
+
+
+def commit(lake: Lake, branch: str, message: str = "m", *, allow_empty: bool = False) -> str:
+    """Commit what is staged. Returns the id."""
+    return lake.commits.create(REPO, branch, message, committer=USER, allow_empty=allow_empty).id
+
+
+def put_all(lake: Lake, branch: str, objects: Mapping[str, str | None]) -> str:
+    """Stage and commit *objects* (``None`` deletes). Returns the commit's id."""
+    for path, content in objects.items():
+        if content is None:
+            lake.objects.delete(REPO, branch, path)
+        else:
+            put(lake, branch, path, content)
+    return commit(lake, branch, allow_empty=True)
+
+
+def contents(lake: Lake, ref: str) -> dict[str, str]:
+    """All objects at *ref*."""
+    found: dict[str, str] = {}
+    after, more = "", True
+    while more:
+        page = lake.objects.list(REPO, ref, after=after, amount=1000)
+        entries = [entry for entry in page.items if isinstance(entry, Entry)]
+        found |= {entry.key: lake.store.read(entry.address).decode() for entry in entries}
+        after, more = (entries[-1].key if entries else ""), page.more
+    return found
+
+
+def paths(found: Page[Entry | CommonPrefix] | Page[Difference | CommonPrefix]) -> list[str]:
+    """The paths of a page."""
+    return [item[0] for item in found.items]
+
+
+def uncommitted(lake: Lake) -> dict[str, Kind]:
+    """What a commit on main would change."""
+    items = lake.diffs.uncommitted(REPO, "main", amount=1000).items
+    return {item.key: item.kind for item in items if isinstance(item, Difference)}

@@ -1,0 +1,402 @@
+"""Garbage collection: what is needed stays, whatever happens meanwhile; the rest goes, and is counted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_assets.lib.core.errors import LakeError
+from ml_assets.lib.devlake import gc, maintenance
+from ml_assets.lib.devlake.errors import Gone, UploadNotFound, Vanished
+from ml_assets.lib.devlake.gc import Report
+from ml_assets.lib.devlake.repo import Lake
+from ml_assets.lib.devlake.retention import Rules
+from ml_assets.lib.devlake.store import Store
+from ml_assets_tests.devlake.local import REPO, USER, commit, contents, opened, put
+
+NOW = timedelta(0)
+DAY_S = 24 * 3600
+
+
+@pytest.fixture
+def root(lake: Lake, tmp_path: Path) -> Path:
+    """The folder of the fixture ``lake``."""
+    return tmp_path / "lake"
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits in these tests."""
+    monkeypatch.setattr(gc, "PAUSE_S", 0)
+
+
+def files(root: Path) -> set[str]:
+    """The names of all files of the store."""
+    return {path.name for path in (root / "objects").rglob("*") if path.is_file()}
+
+
+def commit_days_ago(lake: Lake, branch: str, days: int) -> str:
+    """Commit what is staged as if it were *days* ago."""
+    seconds = int(time.time()) - days * DAY_S
+    return lake.commits.create(REPO, branch, "m", committer=USER, seconds=seconds, allow_empty=True).id
+
+
+def aged(lake: Lake) -> tuple[str, str, str]:
+    """Three commits on main, 30, 20 and 10 days old; each replaces ``a`` and adds an object of its own."""
+    ids = []
+    for days in (30, 20, 10):
+        put(lake, "main", "a", f"a at {days}")
+        put(lake, "main", f"only/{days}", f"only at {days}")
+        ids.append(commit_days_ago(lake, "main", days))
+    return ids[0], ids[1], ids[2]
+
+
+def test_what_is_needed_stays(lake: Lake, root: Path) -> None:
+    """Without rules: every commit, hidden branches, what is staged, parts of open uploads."""
+    first = commit_days_ago(lake, "main", 5000)
+    put(lake, "main", "a", "one")
+    second = commit_days_ago(lake, "main", 4000)
+    lake.branches.create(REPO, "hidden", "main", hidden=True)
+    put(lake, "hidden", "h", "hidden")
+    commit_days_ago(lake, "hidden", 3000)
+    put(lake, "hidden", "s", "staged on a hidden branch")
+    put(lake, "main", "a", "two")
+    upload = lake.uploads.create(REPO, "main", "big", content_type="x/y", metadata={})
+    for number in (1, 2):
+        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"part {number}".encode()))
+    needed = files(root)
+    report = gc.collect(root, grace=NOW)
+    assert report == Report(kept=len(needed), kept_bytes=sum(map(len, ("one", "hidden", "two"))) + 25 + 2 * 6)
+    assert files(root) == needed
+    lake.uploads.complete(REPO, upload)
+    assert gc.collect(root, grace=NOW).removed == 0
+    assert contents(lake, "main") == {"a": "two", "big": "part 1part 2"}
+    assert contents(lake, "hidden") == {"a": "one", "h": "hidden", "s": "staged on a hidden branch"}
+    assert contents(lake, first) == {}
+    assert contents(lake, second) == {"a": "one"}
+
+
+def test_what_nothing_names_goes(lake: Lake, root: Path) -> None:
+    """Overwritten or deleted before a commit, replaced and aborted parts, bytes without a row: all are counted."""
+    put(lake, "main", "a", "first")
+    put(lake, "main", "a", "second")
+    put(lake, "main", "b", "deleted")
+    lake.objects.delete(REPO, "main", "b")
+    upload = lake.uploads.create(REPO, "main", "big", content_type="x/y", metadata={})
+    lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"replaced"))
+    lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"aborted"))
+    lake.uploads.abort(REPO, upload)
+    lake.store.write(b"without a row")
+    report = gc.collect(root, grace=NOW)
+    gone = ("first", "deleted", "replaced", "aborted", "without a row")
+    assert report == Report(kept=1, kept_bytes=6, removed=len(gone), removed_bytes=sum(map(len, gone)))
+    assert contents(lake, "main") == {"a": "second"}
+    assert len(files(root)) == 1
+
+
+def test_old_commits_lose_their_bytes(lake: Lake, root: Path) -> None:
+    """As in lakeFS: the commit stays, what only it named is gone (410); a tag does not keep it, a branch does."""
+    old, middle, new = aged(lake)
+    lake.retention.put(REPO, Rules(15, {}))
+    lake.tags.create(REPO, "tag", old)
+    lake.branches.create(REPO, "keep", old, hidden=True)
+    assert gc.collect(root, grace=NOW).removed == 0
+    lake.branches.delete(REPO, "keep")
+    report = gc.collect(root, grace=NOW)
+    assert (report.removed, report.expired, report.removed_bytes) == (1, 1, len("a at 30"))
+    assert lake.commits.get(REPO, "tag").id == old
+    entry = lake.objects.stat(REPO, old, "a")
+    with pytest.raises(Gone) as missing:
+        lake.store.read(entry.address)
+    assert missing.value.status == 410
+    assert lake.store.read(lake.objects.stat(REPO, old, "only/30").address) == b"only at 30"
+    assert contents(lake, middle)["a"] == "a at 20"
+    assert contents(lake, new) == {
+        "a": "a at 10",
+        "only/30": "only at 30",
+        "only/20": "only at 20",
+        "only/10": "only at 10",
+    }
+
+
+def test_the_days_of_a_branch(lake: Lake, root: Path) -> None:
+    """A rule for a branch replaces the default for its commits alone."""
+    old, middle, _ = aged(lake)
+    lake.retention.put(REPO, Rules(0, {"main": 25}))
+    assert gc.collect(root, grace=NOW).removed == 0
+    assert contents(lake, old)["a"] == "a at 30"
+    lake.retention.put(REPO, Rules(25, {"main": 0}))
+    assert gc.collect(root, grace=NOW).expired == 2
+    with pytest.raises(Gone):
+        contents(lake, middle)
+
+
+def test_bytes_come_back(lake: Lake, root: Path) -> None:
+    """Uploading the same bytes again heals old commits, too."""
+    old, _, _ = aged(lake)
+    lake.retention.put(REPO, Rules(0, {}))
+    assert gc.collect(root, grace=NOW).expired == 2
+    put(lake, "main", "again", "a at 30")
+    assert contents(lake, old)["a"] == "a at 30"
+    assert gc.collect(root, grace=NOW).removed == 0
+    assert contents(lake, old)["a"] == "a at 30"
+
+
+def test_collected_objects_are_not_copied(lake: Lake, root: Path) -> None:
+    """Neither as an object nor by their address: a new name for missing bytes would be a loss."""
+    old, _, _ = aged(lake)
+    lake.retention.put(REPO, Rules(0, {}))
+    entry = lake.objects.stat(REPO, old, "a")
+    gc.collect(root, grace=NOW)
+    with pytest.raises(Gone):
+        lake.objects.copy(REPO, "main", "copy", source_ref=old, source_path="a")
+    assert "copy" not in contents(lake, "main")
+    with pytest.raises(Exception, match="no 7 bytes are stored there"):
+        lake.objects.link(
+            REPO, "main", "x", entry.address, size=7, etag=entry.etag, mtime=None, content_type="", metadata={}
+        )
+
+
+def test_a_dry_run_reports_and_changes_nothing(lake: Lake, root: Path) -> None:
+    """It says what the real run then does."""
+    aged(lake)
+    lake.retention.put(REPO, Rules(0, {}))
+    put(lake, "main", "a", "overwritten")
+    put(lake, "main", "a", "staged")
+    lake.repositories.create("other", "local://other")
+    lake.objects.stage("other", "main", "x", lake.store.write(b"x"), content_type="", metadata={})
+    lake.commits.create("other", "main", "m", committer=USER)
+    lake.repositories.delete("other")
+    (root / "temporary" / "left").write_bytes(b"half an upload")
+    before = files(root)
+    foretold = gc.collect(root, grace=NOW, dry_run=True)
+    assert files(root) == before
+    assert (foretold.removed, foretold.expired, foretold.ranges, foretold.leftover_bytes) == (4, 2, 1, 14)
+    assert gc.collect(root, grace=NOW) == foretold
+    again = gc.collect(root, grace=NOW)
+    assert again == Report(kept=foretold.kept, kept_bytes=foretold.kept_bytes)
+
+
+def test_young_files_are_left_alone(lake: Lake, root: Path) -> None:
+    """An upload has its file before its row; so does one that is still being received."""
+    blob = lake.store.write(b"between file and row")
+    with lake.store.writer() as writer:
+        writer.write(b"half")
+        report = gc.collect(root)
+        assert (report.young, report.young_bytes, report.removed) == (1, blob.size, 0)
+        writer.finish()
+    lake.objects.stage(REPO, "main", "a", blob, content_type="", metadata={})
+    for path in (root / "objects").rglob("*"):
+        os.utime(path, (0, 0))
+    assert gc.collect(root).removed == 1
+    assert contents(lake, "main") == {"a": "between file and row"}
+
+
+def test_deleted_repositories_leave_no_rows(lake: Lake, root: Path) -> None:
+    """Trees that only they had are removed; what another repository shares stays."""
+    lake.repositories.create("other", "local://other")
+    for number in range(40):
+        for repository in (REPO, "other"):
+            blob = lake.store.write(f"{number} {repository if number % 2 else ''}".encode())
+            lake.objects.stage(repository, "main", f"{number}", blob, content_type="", metadata={})
+    commit(lake, "main")
+    lake.commits.create("other", "main", "m", committer=USER)
+    before = contents(lake, "main")
+    lake.repositories.delete("other")
+    report = gc.collect(root, grace=NOW)
+    assert (report.removed, report.ranges, report.kept) == (20, 1, 40)
+    with maintenance.opened(root) as kept, kept.read() as transaction:
+        assert transaction.one("SELECT count(*) FROM entry") == (40,)
+        assert transaction.one("SELECT count(*) FROM tree") == transaction.one(
+            "SELECT count(DISTINCT tree) FROM history WHERE tree != ''"
+        )
+    assert contents(lake, "main") == before
+
+
+def between(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> None:
+    """Let *action* happen after garbage was found, before any of it is removed."""
+    remove = gc._Collection.remove
+
+    def removed(self: gc._Collection, found: Report) -> Report:
+        action()
+        return remove(self, found)
+
+    monkeypatch.setattr(gc._Collection, "remove", removed)
+
+
+def test_what_becomes_needed_meanwhile_stays(lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch on an old commit, a copy, a revert, a link: whatever names garbage before it is removed saves it."""
+    old, middle, _ = aged(lake)
+    lake.retention.put(REPO, Rules(0, {}))
+    loose = lake.store.write(b"loose")
+
+    def act() -> None:
+        lake.branches.create(REPO, "saved", old)
+        lake.objects.copy(REPO, "main", "copy", source_ref=middle, source_path="a")
+        lake.objects.link(
+            REPO, "main", "link", loose.address, size=5, etag=loose.md5, mtime=None, content_type="", metadata={}
+        )
+
+    between(monkeypatch, act)
+    report = gc.collect(root, grace=NOW)
+    assert (report.removed, report.expired) == (0, 0)
+    assert contents(lake, "saved")["a"] == "a at 30"
+    assert contents(lake, "main")["copy"] == "a at 20"
+    assert contents(lake, "main")["link"] == "loose"
+
+
+def test_rows_that_become_needed_meanwhile_stay(lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository with the trees of a deleted one is made between finding and removing."""
+
+    def make(name: str) -> None:
+        lake.repositories.create(name, f"local://{name}")
+        blob = lake.store.write(b"same")
+        lake.objects.stage(name, "main", "same", blob, content_type="", metadata={})
+        lake.commits.create(name, "main", "m", committer=USER)
+
+    make("one")
+    lake.repositories.delete("one")
+    between(monkeypatch, lambda: make("two"))
+    assert gc.collect(root, grace=NOW).ranges == 0
+    entry = lake.objects.stat("two", "main", "same")
+    assert lake.store.read(entry.address) == b"same"
+
+
+def test_a_row_is_refused_when_its_bytes_were_removed(lake: Lake, root: Path) -> None:
+    """With too short a grace period an upload can lose its file before its row is written: then it is refused."""
+    blob = lake.store.write(b"object")
+    part = lake.store.write(b"part")
+    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
+    gc.collect(root, grace=NOW)
+    with pytest.raises(Vanished) as refused:
+        lake.objects.stage(REPO, "main", "a", blob, content_type="", metadata={})
+    assert refused.value.status == 503
+    with pytest.raises(Vanished):
+        lake.uploads.put_part(REPO, upload, 1, part)
+    assert contents(lake, "main") == {}
+    assert lake.uploads.parts(REPO, upload) == []
+
+
+def test_a_completed_upload_is_refused_when_a_part_was_removed(
+    lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that is replaced while the upload is completed may be collected: the object is not made without it."""
+    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
+    for number in (1, 2):
+        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"{number}".encode()))
+    join = Store.join
+
+    def joined(self: Store, parts: Any) -> Any:
+        lake.uploads.put_part(REPO, upload, 2, lake.store.write(b"other"))
+        gc.collect(root, grace=NOW)
+        return join(self, parts)
+
+    monkeypatch.setattr(Store, "join", joined)
+    with pytest.raises(Vanished):
+        lake.uploads.complete(REPO, upload)
+    monkeypatch.undo()
+    lake.uploads.complete(REPO, upload)
+    assert contents(lake, "main") == {"big": "1other"}
+    with pytest.raises(UploadNotFound):
+        lake.uploads.parts(REPO, upload)
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_killed_anywhere_it_can_be_run_again(
+    lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """After each transaction and each file the lake is whole, and the next run removes what the first has left."""
+    monkeypatch.setattr(gc, "FILES", 2)
+    monkeypatch.setattr(gc, "RANGES", 1)
+    _, _, head = aged(lake)
+    lake.retention.put(REPO, Rules(0, {}))
+    for name in ("one", "two"):
+        lake.repositories.create(name, f"local://{name}")
+        lake.objects.stage(name, "main", name, lake.store.write(name.encode()), content_type="", metadata={})
+        lake.commits.create(name, "main", "m", committer=USER)
+        lake.repositories.delete(name)
+    expected = contents(lake, head)
+    foretold = gc.collect(root, grace=NOW, dry_run=True)
+    done = 0
+    remove, transaction = Store.remove, maintenance.Opened._transaction
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if done > step:
+            raise Killed
+
+    def removed(self: Store, name: str, before: float) -> bool:
+        count()
+        return remove(self, name, before)
+
+    def transacted(self: maintenance.Opened, begin: str) -> Any:
+        if begin != "BEGIN":
+            count()
+        return transaction(self, begin)
+
+    monkeypatch.setattr(Store, "remove", removed)
+    monkeypatch.setattr(maintenance.Opened, "_transaction", transacted)
+    try:
+        gc.collect(root, grace=NOW)
+    except Killed:
+        assert done == step + 1
+    monkeypatch.undo()
+    assert contents(lake, head) == expected
+    assert contents(lake, "main") == expected
+    gc.collect(root, grace=NOW)
+    assert len(files(root)) == foretold.kept
+    assert contents(lake, "main") == expected
+
+
+def test_it_stops_at_a_lost_list(lake: Lake, root: Path) -> None:
+    """Without its list nobody knows the parts of an object: nothing is removed, and the error says what to do."""
+    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
+    for number in (1, 2):
+        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"{number}".encode()))
+    entry = lake.uploads.complete(REPO, upload)
+    lake.store.write(b"garbage")
+    lake.store.remove(entry.address.removesuffix(".parts"), before=time.time() + 1)
+    before = files(root)
+    with pytest.raises(LakeError, match="lake check"):
+        gc.collect(root, grace=NOW)
+    assert files(root) == before
+
+
+def test_one_at_a_time(lake: Lake, root: Path) -> None:
+    """Two collections, or one and a backup, do not meet; a folder without a lake is an error, not a new lake."""
+    with maintenance.exclusive(root), pytest.raises(LakeError, match="another process"):
+        gc.collect(root)
+    with pytest.raises(LakeError, match="there is no lake"):
+        gc.collect(root / "objects")
+    assert not (root / "objects" / "lake.db").exists()
+
+
+def test_other_files_are_left_alone(lake: Lake, root: Path) -> None:
+    """What a store has not written is none of its business."""
+    put(lake, "main", "a", "a")
+    folder = next((root / "objects").iterdir())
+    (folder / "notes.txt").write_text("mine")
+    assert gc.collect(root, grace=NOW).kept == 1
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_reopened(tmp_path: Path) -> None:
+    """It works on a lake that nobody has open, and the lake opens after it."""
+    with opened(tmp_path) as lake:
+        put(lake, "main", "a", "one")
+        put(lake, "main", "a", "two")
+    assert gc.collect(tmp_path, grace=NOW).removed == 1
+    lake = Lake(tmp_path)
+    assert contents(lake, "main") == {"a": "two"}
+    lake.close()
