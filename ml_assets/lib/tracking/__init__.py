@@ -1,0 +1,1 @@
+"""MLflow: write lineage, read it back, register models; the only place that imports MLflow."""
