@@ -1,0 +1,1 @@
+"""The ten steps that lead from a branch to a publication."""

@@ -1,0 +1,266 @@
+"""From declarations to units: which unit an asset's partition means, and the work that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_assets.lib.core.errors import ConfigError
+from ml_assets.lib.core.names import Unit
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.gate.checks import CONTRACT, FLOORS, KNOWN_IN_TIME, NO_FUTURE, NOT_EMPTY, PREDICTIONS
+
+if TYPE_CHECKING:
+    from ml_assets.lib.core.recipe import Json
+    from ml_assets.lib.declare.registry import Declarations
+    from ml_assets.lib.declare.rules import Rule
+    from ml_assets.lib.gate.systems import Systems
+    from ml_assets.lib.gate.units.frames import FrameWork
+    from ml_assets.lib.gate.units.models import ModelWork
+    from ml_assets.lib.gate.units.tables import ExpressionWork, SourceWork
+    from ml_assets.lib.gate.work import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A partition of an asset: its split version, its feature version, both or neither."""
+
+    split_version: str | None = None
+    feature_version: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Dagster's partition key: dimensions in order of their names, ``v3|hash-s42``."""
+        parts = [part for part in (self.feature_version, self.split_version) if part is not None]
+        return "|".join(parts) or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """One asset: all versions of one dataset of a stage.
+
+    Attributes:
+        stage: Its stage, which is its group.
+        name: Its name within the stage.
+        declarations: What it consists of: one declaration, or one per version.
+        checks: Names of its checks, the same for all partitions.
+        by_split: Whether it is partitioned by split version.
+        by_feature: Whether it is partitioned by feature version.
+    """
+
+    stage: str
+    name: str
+    declarations: tuple[Declaration, ...]
+    checks: tuple[str, ...]
+    by_split: bool = False
+    by_feature: bool = False
+
+    @property
+    def key(self) -> str:
+        """``<stage>/<name>``."""
+        return f"{self.stage}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is declared, as assets with partitions and the units that they mean. Needs no lake."""
+
+    declarations: Declarations
+    assets: Mapping[str, Asset] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "assets", {asset.key: asset for asset in _assets(self.declarations)})
+
+    def partitions(self, asset: Asset) -> list[Partition]:
+        """Every partition of *asset*, in the order of the declared versions."""
+        splits = self.declarations.split_versions if asset.by_split else (None,)
+        features = tuple(self.declarations.feature_versions) if asset.by_feature else (None,)
+        return [Partition(split_version=s, feature_version=f) for f in features for s in splits]
+
+    def declaration(self, asset: Asset, partition: Partition) -> Declaration | None:
+        """The declaration behind a partition; ``None`` where the version does not contain the dataset."""
+        if asset.stage == "splits":
+            return next(
+                (d for d in asset.declarations if isinstance(d, Split) and d.version == partition.split_version), None
+            )
+        if asset.stage == "features":
+            refs = self.declarations.feature_versions[partition.feature_version or ""]
+            return next((self.declarations.view(ref) for ref in refs if ref.name == asset.name), None)
+        if isinstance(found := asset.declarations[0], Frame | Model) and not self._split_applies(found, partition):
+            return None
+        return asset.declarations[0]
+
+    def _split_applies(self, declaration: Frame | Model, partition: Partition) -> bool:
+        """Whether the split version splits the source that the frame is made from."""
+        frame = declaration if isinstance(declaration, Frame) else self.declarations.frames[declaration.frame]
+        split = self.declarations.splits.get(partition.split_version or "")
+        return split is not None and split.of == frame.split
+
+    def unit(self, asset: Asset, partition: Partition) -> Unit | None:
+        """The unit that a partition means, if any."""
+        declaration = self.declaration(asset, partition)
+        if declaration is None:
+            return None
+        return self.declarations.unit(declaration, partition.split_version, partition.feature_version)
+
+    def siblings(self, asset: Asset, partition: Partition) -> list[Partition]:
+        """The other partitions that mean the same unit."""
+        unit = self.unit(asset, partition)
+        return [
+            other for other in self.partitions(asset) if other != partition and unit and self.unit(asset, other) == unit
+        ]
+
+    def work(
+        self,
+        systems: Systems,
+        asset: Asset,
+        partition: Partition,
+        *,
+        parameters: Mapping[str, Json] | None = None,
+        path: Path | None = None,
+    ) -> Work | None:
+        """The work that makes a partition; ``None`` where the version does not contain the dataset.
+
+        Args:
+            systems: Outside systems.
+            asset: The asset.
+            partition: Which of its partitions.
+            parameters: Of a model: values to use instead of declared ones.
+            path: Of a source: the file to read instead of its main one.
+
+        Raises:
+            ConfigError: A parameter that the model does not declare.
+        """
+        declaration, unit = self.declaration(asset, partition), self.unit(asset, partition)
+        if declaration is None or unit is None:
+            return None
+        means = tuple((asset.key, other.key) for other in [partition, *self.siblings(asset, partition)])
+        common = {
+            "unit": unit,
+            "assets": tuple(sorted(means, key=str)),
+            "definition": self.declarations.definition(declaration),
+            "allow_stale": declaration.allow_stale,
+            "systems": systems,
+        }
+        if isinstance(declaration, Source):
+            return self._source(declaration, path, common)
+        if isinstance(declaration, Split | FeatureView):
+            return self._expression(declaration, common)
+        if isinstance(declaration, Frame):
+            return self._frame(declaration, systems, partition, common)
+        if isinstance(declaration, Model):
+            return self._model(declaration, systems, partition, dict(parameters or {}), common)
+        raise TypeError(f"{declaration!r} is no declaration of a stage")
+
+    def _source(self, source: Source, path: Path | None, common: dict[str, object]) -> SourceWork:
+        from ml_assets.lib.gate.units.appends import AppendWork
+        from ml_assets.lib.gate.units.tables import SourceWork, library_versions
+
+        files = {label: file.locate() for label, file in source.files.items()}
+        if path is not None:
+            files[next(iter(files))] = path
+        kind = AppendWork if source.append else SourceWork
+        return kind(
+            **common,  # type: ignore[arg-type]  # one dict of mixed fields, checked by the dataclasses' own names
+            inputs={},
+            rules=self.declarations.rules_hash(source),
+            parameters={"files": SourceWork.file_hashes(files)},
+            libraries=library_versions(source.libraries),
+            contract=source.contract,
+            table_rules=source.rules,
+            declaration=source,
+            files=files,
+        )
+
+    def _expression(self, declaration: Split | FeatureView, common: dict[str, object]) -> ExpressionWork:
+        from ml_assets.lib.gate.units.tables import ExpressionWork
+
+        return ExpressionWork(
+            **common,  # type: ignore[arg-type]  # as above
+            inputs={name: Unit("sources", name) for name in declaration.parameters},
+            rules=self.declarations.rules_hash(declaration),
+            seed=declaration.seed if isinstance(declaration, Split) else None,
+            contract=self.declarations.contract(declaration),
+            table_rules=declaration.rules,
+            declaration=declaration,
+        )
+
+    def _frame(self, frame: Frame, systems: Systems, partition: Partition, common: dict[str, object]) -> FrameWork:
+        from ml_assets.lib.gate.units.frames import FrameBuilder, FrameWork
+
+        feature_version = partition.feature_version or ""
+        builder = FrameBuilder(
+            systems=systems, frame=frame, split_version=partition.split_version or "", feature_version=feature_version
+        )
+        return FrameWork(
+            **common,  # type: ignore[arg-type]  # as above
+            inputs=builder.inputs,
+            rules=self.declarations.rules_hash(frame, feature_version),
+            parameters=builder.parameters,
+            builder=builder,
+        )
+
+    def _model(
+        self, model: Model, systems: Systems, partition: Partition, given: dict[str, Json], common: dict[str, object]
+    ) -> ModelWork:
+        from ml_assets.lib.gate.units.frames import FrameBuilder
+        from ml_assets.lib.gate.units.models import ModelWork
+        from ml_assets.lib.gate.units.tables import library_versions
+
+        if unknown := given.keys() - model.params.keys():
+            raise ConfigError(
+                f"{model.name} has no parameter {', '.join(sorted(unknown))}",
+                remedy=f"it declares {', '.join(model.params) or 'none'} (defs/models)",
+            )
+        frame = self.declarations.frames[model.frame]
+        builder = FrameBuilder(
+            systems=systems,
+            frame=frame,
+            split_version=partition.split_version or "",
+            feature_version=partition.feature_version or "",
+        )
+        return ModelWork(
+            **common,  # type: ignore[arg-type]  # as above
+            inputs={f"frames/{frame.name}": builder.unit},
+            rules=self.declarations.rules_hash(model),
+            parameters={**model.params, **given},
+            seed=model.seed,
+            libraries=library_versions(model.libraries),
+            model=model,
+            builder=builder,
+            partition=partition.key,
+        )
+
+
+def _assets(declarations: Declarations) -> Iterator[Asset]:
+    """The assets, in the order in which data flows."""
+    for source in declarations.sources.values():
+        checks = (CONTRACT, NOT_EMPTY, KNOWN_IN_TIME, *_names(source.rules))
+        yield Asset(stage="sources", name=source.name, declarations=(source,), checks=checks)
+    for name in dict.fromkeys(split.of for split in declarations.splits.values()):
+        splits = tuple(split for split in declarations.splits.values() if split.of == name)
+        yield Asset(stage="splits", name=name, declarations=splits, checks=_checks(splits), by_split=True)
+    for name in dict.fromkeys(view.name for view in declarations.views.values()):
+        views = tuple(view for view in declarations.views.values() if view.name == name)
+        yield Asset(stage="features", name=name, declarations=views, checks=_checks(views), by_feature=True)
+    for frame in declarations.frames.values():
+        checks = (CONTRACT, NO_FUTURE, *_names(frame.rules))
+        yield Asset(
+            stage="frames", name=frame.name, declarations=(frame,), checks=checks, by_split=True, by_feature=True
+        )
+    for model in declarations.models.values():
+        checks = (PREDICTIONS, FLOORS, *_names(model.rules))
+        yield Asset(
+            stage="models", name=model.name, declarations=(model,), checks=checks, by_split=True, by_feature=True
+        )
+
+
+def _names(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+    return tuple(rule.name for rule in rules)
+
+
+def _checks(declarations: tuple[Declaration, ...]) -> tuple[str, ...]:
+    """The contract, then every rule of any version: an asset's checks are the same for all of its partitions."""
+    return CONTRACT, *dict.fromkeys(name for declaration in declarations for name in _names(declaration.rules))

@@ -1,0 +1,269 @@
+"""Frames: the training rows of a model, kept as a recipe and a digest; the rows can be rebuilt at any time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ml_assets.lib.core.errors import DigestMismatch, MissingCommit
+from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
+from ml_assets.lib.core.publication import Output, Publication
+from ml_assets.lib.core.recipe import Json, canonical_json
+from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.units.no_future import no_future
+from ml_assets.lib.gate.units.tables import read_bound
+from ml_assets.lib.gate.work import Attempt, Judged, Work
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ml_assets.lib.declare.declarations import Frame
+    from ml_assets.lib.engines.protocol import Session
+    from ml_assets.lib.gate.rows import Rows
+    from ml_assets.lib.gate.systems import Systems
+
+FORMAT: Final = 1
+_FIGURE_DIGITS: Final = 6
+_TOLERANCE: Final = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameBuilder:
+    """Rebuilds the rows of one frame from its inputs at a commit.
+
+    Attributes:
+        systems: Outside systems.
+        frame: The declaration.
+        split_version: Which split.
+        feature_version: Which features.
+    """
+
+    systems: Systems
+    frame: Frame
+    split_version: str
+    feature_version: str
+
+    @property
+    def unit(self) -> Unit:
+        """The frame's unit."""
+        return self.systems.declarations.unit(self.frame, self.split_version, self.feature_version)
+
+    @property
+    def sources(self) -> dict[str, Unit]:
+        """Sources of the spine, by parameter."""
+        return {name: Unit("sources", name) for name in self.frame.parameters}
+
+    @property
+    def split(self) -> Unit:
+        """The split index."""
+        return Unit("splits", self.frame.split, self.split_version)
+
+    @property
+    def inputs(self) -> dict[str, Unit]:
+        """Everything that is read: sources by name, the split, the views as ``features/<name>``."""
+        views = self.systems.declarations.units_of_feature_version(self.feature_version)
+        return {**self.sources, f"splits/{self.frame.split}": self.split, **{f"features/{u.name}": u for u in views}}
+
+    @property
+    def values(self) -> list[str]:
+        """Value columns of the views, in order."""
+        declarations = self.systems.declarations
+        refs = declarations.feature_versions[self.feature_version]
+        return [value for ref in refs for value in declarations.view_values(ref)]
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """What determines the rows beside spine and inputs: which columns of which views."""
+        declarations = self.systems.declarations
+        refs = declarations.feature_versions[self.feature_version]
+        return {"values": {str(ref): list(declarations.view_values(ref)) for ref in refs}}
+
+    def rows(self, pin: Commit) -> Rows:
+        """The rows from the inputs at *pin*: computed, then kept in the cache. One join serves all three splits."""
+        with self.systems.engine.session(self.systems.tables) as session:
+            spine = session.persist(self.spine(session, pin))
+            return self.systems.rows.put(session.batches(self.joined(session, spine, self.views(session, pin))))
+
+    def spine(self, session: Session, pin: Commit) -> ir.Table:
+        """The rows to be filled with features: the declared spine, and to which split each belongs."""
+        expression = self.systems.declarations.expression(self.frame)
+        spine = read_bound(session, expression, self.sources, pin)
+        index = session.read(self.split.table, pin)
+        key = self.systems.declarations.splits[self.split_version].key
+        return spine.join(index, key)
+
+    def views(self, session: Session, pin: Commit) -> list[ViewJoin]:
+        """The published views at *pin*."""
+        joins = []
+        for ref in self.systems.declarations.feature_versions[self.feature_version]:
+            view = self.systems.declarations.view(ref)
+            values = self.systems.declarations.view_values(ref)
+            columns = (*view.keys.keys, EVENT_TIMESTAMP, *values)
+            table = session.read(view.unit.table, pin, columns=columns)
+            joins.append(ViewJoin(name=ref.name, table=table, keys=view.keys.keys, ttl=view.ttl, values=values))
+        return joins
+
+    def joined(self, session: Session, spine: ir.Table, views: list[ViewJoin]) -> ir.Table:
+        """*spine* with the values of *views* as known at each cutoff, in the frame's columns and order."""
+        names = [column.name for column in self.systems.declarations.frame_columns(self.frame, self.feature_version)]
+        return session.point_in_time(spine, views).select(*names)
+
+
+def published_rows(systems: Systems, publication: Publication) -> Rows:
+    """The rows of a published frame: from this machine's cache, else rebuilt.
+
+    Raises:
+        MissingCommit, DigestMismatch: As `rebuilt`.
+    """
+    return systems.rows.get(publication.digest) or rebuilt(systems, publication)
+
+
+def rebuilt(systems: Systems, publication: Publication) -> Rows:
+    """The rows of a published frame, computed again at the frame's pin and proved.
+
+    Raises:
+        MissingCommit: The frame is not declared any more as it was published, so it cannot be rebuilt with this code.
+        DigestMismatch: The rebuilt rows are not those that were published.
+    """
+    split_version, feature_version = publication.unit.both
+    frame = systems.declarations.frames.get(publication.unit.name)
+    if frame is None or systems.declarations.definition(frame).identity != publication.definition.identity:
+        raise MissingCommit(
+            f"{publication.unit} was published by another definition than the code declares now",
+            remedy=f"check out code commit {publication.code.get('git_commit')}, or materialize the frame again",
+        )
+    builder = FrameBuilder(systems=systems, frame=frame, split_version=split_version, feature_version=feature_version)
+    rows = builder.rows(publication.pin)
+    prove(systems, rows, publication)
+    return rows
+
+
+def prove(systems: Systems, rows: Rows, publication: Publication) -> None:
+    """Whether rebuilt *rows* are those that were published: by digest.
+
+    A frame that is declared as not deterministic is compared by counts, and by mean, deviation and share of nulls of
+    each column within a tolerance.
+
+    Raises:
+        DigestMismatch: They are not.
+    """
+    if rows.digest == publication.digest:
+        return
+    where = f"{publication.unit} rebuilt at {publication.pin.short}"
+    if publication.definition.deterministic:
+        raise DigestMismatch(
+            f"{where} is {rows.digest}, not {publication.digest}",
+            remedy="compare code, engine and environment with those in the publication",
+        )
+    body = json.loads(systems.lake.read(publication.audited, publication.unit.object_path) or b"{}")
+    found = quality(systems, rows)
+    moved = [name for name, figures in body["quality"].items() if not _alike(figures, found.get(name, {}))]
+    if dict(rows.counts) != body["counts"] or moved:
+        raise DigestMismatch(
+            f"{where} differs beyond the tolerance: counts {dict(rows.counts)}, columns {', '.join(moved) or 'none'}",
+            remedy="declare the frame as deterministic, with integer accumulators, to have it proved exactly",
+        )
+
+
+@dataclass(kw_only=True)
+class FrameWork(Work):
+    """A frame at both versions. Its output is one small JSON object."""
+
+    systems: Systems
+    builder: FrameBuilder
+    keeps_pin: bool = True
+
+    def write(self, attempt: Attempt) -> None:
+        """Join once, put the rows into the cache, and write what describes them."""
+        rows = self.builder.rows(attempt.pin)
+        body = {
+            "format": FORMAT,
+            "unit": str(self.unit),
+            "digest": rows.digest,
+            "digests": dict(rows.digests),
+            "counts": dict(rows.counts),
+            "schema_hash": rows.schema_hash,
+            "columns": [list(column) for column in rows.columns],
+            "quality": quality(self.systems, rows),
+        }
+        self.systems.lake.put(attempt.branch, self.unit.object_path, canonical_json(body))
+
+    def audit(self, at: Commit, pin: Commit) -> Judged:
+        """Contract, rules, and that no fact of the future moved the rows, which are bound by digest to the object."""
+        body, output = self._published(at)
+        rows = self.systems.rows.get(body["digest"]) or self.builder.rows(pin)
+        if rows.digest != body["digest"] and self.definition.deterministic:
+            raise DigestMismatch(
+                f"{self.unit} cannot be rebuilt at {pin.short}", remedy="materialize it with --recompute"
+            )
+        contract = self.systems.declarations.contract(self.builder.frame, self.builder.feature_version)
+        with self.systems.engine.session(self.systems.tables) as session:
+            table = session.offer(rows.reader())
+            results = [contract.audit(table), no_future(self.builder, session, table, pin)]
+            results += [rule.audit(table, {}) for rule in self.builder.frame.rules]
+        return Judged(outputs=(output,), verdict=tuple(results))
+
+    def _published(self, at: Commit) -> tuple[dict[str, Json], Output]:
+        """The object at *at*, and the output that it stands for."""
+        data, stat = (
+            self.systems.lake.read(at, self.unit.object_path),
+            self.systems.lake.stat(at, self.unit.object_path),
+        )
+        if data is None or stat is None:
+            raise MissingCommit(
+                f"{self.unit.object_path} is not at {at.short}", remedy="materialize the frame with --recompute"
+            )
+        body = json.loads(data)
+        output = Output(
+            name=self.unit.object_path,
+            path=self.unit.object_path,
+            checksum=stat.checksum,
+            rows=sum(body["counts"].values()),
+            bytes=stat.size,
+            digest=body["digest"],
+            schema_hash=body["schema_hash"],
+        )
+        return body, output
+
+
+def quality(systems: Systems, rows: Rows) -> dict[str, Json]:
+    """Per column the share of nulls, of numbers also mean and deviation; rounded, as sums of doubles differ."""
+    import ibis.expr.datatypes as dt
+
+    with systems.engine.session(systems.tables) as session:
+        table = session.offer(rows.reader())
+        total = max(rows.count, 1)
+        measures = {}
+        for name, kind in table.schema().items():
+            measures[f"{name}|nulls"] = table[name].isnull().sum()
+            if isinstance(kind, dt.Numeric):
+                measures |= {f"{name}|mean": table[name].mean(), f"{name}|std": table[name].std()}
+        figures = table.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    quality: dict[str, Json] = {}
+    for key, value in figures.items():
+        name, _, measure = key.rpartition("|")
+        entry = quality.setdefault(name, {})
+        if measure == "nulls":
+            entry["null_rate"] = _rounded((value or 0) / total)
+        elif value is not None:
+            entry[measure] = _rounded(value)
+    return quality
+
+
+def _alike(one: Mapping[str, Json], other: Mapping[str, Json]) -> bool:
+    """Whether two columns' figures are equal but for the last digits that sums of doubles differ in."""
+    return one.keys() == other.keys() and all(
+        value == other[name] or math.isclose(value, other[name], rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+        for name, value in one.items()
+    )
+
+
+def _rounded(value: float) -> float | None:
+    """*value* to six significant digits; ``None`` for what JSON cannot say."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{_FIGURE_DIGITS}g}")

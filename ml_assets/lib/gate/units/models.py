@@ -1,0 +1,336 @@
+"""Models: trained on a published frame, kept in MLflow, registered when published."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_assets.lib.core.digest import digest as digest_of_table
+from ml_assets.lib.core.errors import MissingCommit
+from ml_assets.lib.core.lineage import LAKEFS_TAG, Lineage, ViewFacts
+from ml_assets.lib.core.names import SPLIT, SPLITS, Unit, model_tag
+from ml_assets.lib.core.process import Process
+from ml_assets.lib.core.publication import CheckResult, Output, Publication
+from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
+from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.gate.checks import FLOORS, PREDICTIONS
+from ml_assets.lib.gate.outcome import user
+from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
+from ml_assets.lib.gate.work import Attempt, Judged, Work
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ml_assets.lib.declare.declarations import Model
+    from ml_assets.lib.gate.rows import Rows
+    from ml_assets.lib.gate.systems import Systems
+    from ml_assets.lib.tracking.runs import Run as MLflowRun
+    from ml_assets.lib.tracking.store import Tracking
+
+FORMAT: Final = 1
+PROBABILITY: Final = "probability"
+
+
+@dataclass(kw_only=True)
+class ModelWork(Work):
+    """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file."""
+
+    systems: Systems
+    model: Model
+    builder: FrameBuilder
+    partition: str | None
+    _mlflow_run: str | None = field(default=None, init=False)
+    _begun: str | None = field(default=None, init=False)
+
+    @property
+    def frame_input(self) -> str:
+        """The name under which the frame is an input."""
+        return f"frames/{self.model.frame}"
+
+    @property
+    def input_columns(self) -> list[str]:
+        """Columns of the model input: categories, then the views' values in order of name."""
+        declarations = self.systems.declarations
+        refs = declarations.feature_versions[self.builder.feature_version]
+        return [*self.model.categories, *sorted(value for ref in refs for value in declarations.view_values(ref))]
+
+    def write(self, attempt: Attempt) -> None:
+        """Train on the published frame, log everything to MLflow, and write what was found.
+
+        Raises:
+            DigestMismatch: The frame's rows cannot be rebuilt as they were published.
+            TrackingError: MLflow refused.
+        """
+        from ml_assets.lib.tracking import runs
+
+        frame = attempt.inputs[self.frame_input]
+        rows = published_rows(self.systems, frame)
+        tags = {
+            "recipe": attempt.recipe,
+            "dagster_run": attempt.run.id,
+            "partition": self.partition or "",
+            "lakefs_branch": attempt.branch.name,
+            **attempt.run.tags,
+        }
+        owner = {**Process.here().as_text(), "user": user()}
+        with runs.begin(self.systems.tracking, self.model.name, self.unit, owner=owner, tags=tags) as run:
+            self._begun = run.id
+            body = self._train(run, rows, frame, attempt)
+            self.systems.lake.put(attempt.branch, self.unit.object_path, canonical_json(body))
+
+    def _train(self, run: MLflowRun, rows: Rows, frame: Publication, attempt: Attempt) -> dict[str, Json]:
+        from ml_assets.lib.tracking import models
+
+        parts = {split: self._load(rows, split) for split in SPLITS}
+        estimator = self.model.function(
+            train=parts["train"].drop(columns=self._key),
+            val=parts["val"].drop(columns=self._key),
+            params=dict(self.parameters),
+            seed=self.seed,
+        )
+        chances = {split: self._predict(estimator, part) for split, part in parts.items()}
+        figures = self._figures(parts, chances)
+        lineage = self._lineage(frame, rows, attempt, figures["scores"])
+        run.log_lineage(lineage)
+        run.log_splits(lineage, rows.digests)
+        run.log_files(self._files(rows, lineage, attempt))
+        schema = self._input_schema(rows)
+        logged = models.log_model(run, estimator, name=self.model.name, inputs=schema)
+        return {
+            "format": FORMAT,
+            "unit": str(self.unit),
+            "mlflow": {"run": run.id, "model": logged.id, "experiment": run.experiment_id},
+            "model_sha256": logged.sha256,
+            "frame_digest": rows.digest,
+            "predictions_digest": self._predictions_digest(parts, chances),
+            "counts": dict(rows.counts),
+            "input": [[column.name, str(column.type)] for column in schema],
+            "parameters": dict(self.parameters),
+            **figures,
+        }
+
+    @property
+    def _key(self) -> str:
+        return self.systems.declarations.splits[self.builder.split_version].key
+
+    def _load(self, rows: Rows, split: str) -> pd.DataFrame:
+        """Key, input and label of one split, in order of key: scikit-learn bins on a sample, so order matters."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        label, columns = self.builder.frame.label, self.input_columns
+        table = rows.reader([self._key, *columns, label, SPLIT]).read_all()
+        table = table.filter(pc.equal(table[SPLIT], split)).drop_columns([SPLIT]).sort_by(self._key)
+        for name in columns:
+            if name not in self.model.categories:
+                table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.float64()))
+        part: pd.DataFrame = table.to_pandas()
+        return part
+
+    def _predict(self, estimator: Any, part: pd.DataFrame) -> list[float]:
+        if part.empty:
+            return []
+        return [float(chance) for chance in estimator.predict_proba(part[self.input_columns])[:, 1]]
+
+    def _figures(self, parts: Mapping[str, pd.DataFrame], chances: Mapping[str, list[float]]) -> dict[str, Any]:
+        from ml_assets.lib.tracking.metrics import score
+
+        usable = {split: [c for c in row if not math.isnan(c)] for split, row in chances.items()}
+        scores = {
+            split: score(part[self.builder.frame.label].to_numpy(), chances[split])
+            for split, part in parts.items()
+            if len(usable[split]) == len(part)
+        }
+        everything = [chance for row in usable.values() for chance in row]
+        return {
+            "scores": scores,
+            "predictions": {
+                "rows": sum(map(len, chances.values())),
+                "nulls": sum(map(len, chances.values())) - len(everything),
+                "outside": sum(not 0.0 <= chance <= 1.0 for chance in everything),
+                "min": min(everything, default=None),
+                "max": max(everything, default=None),
+            },
+        }
+
+    def _predictions_digest(self, parts: Mapping[str, pd.DataFrame], chances: Mapping[str, list[float]]) -> str:
+        """What the model says of every row, as one digest: equal for two models that predict alike to the last bit."""
+        import pyarrow as pa
+
+        keys = [key for split in SPLITS for key in parts[split][self._key]]
+        return digest_of_table(
+            pa.table({self._key: keys, PROBABILITY: pa.array([c for s in SPLITS for c in chances[s]], pa.float64())})
+        )
+
+    def _input_schema(self, rows: Rows) -> pa.Schema:
+        import pyarrow as pa
+
+        categories = {name: pa.string() for name in self.model.categories}
+        return pa.schema([pa.field(name, categories.get(name, pa.float64())) for name in self.input_columns])
+
+    def _lineage(
+        self, frame: Publication, rows: Rows, attempt: Attempt, scores: Mapping[str, Mapping[str, float]]
+    ) -> Lineage:
+        systems, code = self.systems, self.systems.code
+        split = frame.inputs[f"splits/{self.builder.frame.split}"]
+        views = {
+            name.partition("/")[2]: ViewFacts(
+                version=int(Unit.parse(ref.unit).version),
+                definition=ref.definition,
+                table=Unit.parse(ref.unit).table,
+                digest=ref.digest,
+                commit=frame.pin.id,
+            )
+            for name, ref in frame.inputs.items()
+            if name.startswith("features/")
+        }
+        return Lineage(
+            lakefs_repository=systems.lake.repository,
+            lakefs_ref=systems.target.name,
+            lakefs_commit=frame.pin.id,
+            split_table=Unit.parse(split.unit).table,
+            split_version=self.builder.split_version,
+            split_seed=systems.declarations.splits[self.builder.split_version].seed,
+            split_digest=split.digest,
+            frame_digest=frame.digest,
+            frame_recipe=frame.recipe,
+            feature_schema_hash=rows.schema_hash,
+            retrieved_at=datetime.fromisoformat(frame.run["end"]),
+            feature_version=self.builder.feature_version,
+            views=views,
+            params_hash=hash_of(
+                {name: [ref.definition, list(ref.keys), ref.ttl] for name, ref in frame.inputs.items()}
+            ),
+            service=self.builder.feature_version,
+            git_commit=code["git_commit"],
+            git_remote=code["git_remote"],
+            dirty=code["dirty"],
+            environment=code["environment"],
+            recipe=attempt.recipe,
+            seed=self.seed,
+            parameters=self.parameters,
+            run_id=attempt.run.id,
+            asset=f"models/{self.model.name}",
+            partition=self.partition,
+            samples=rows.counts,
+            scores=scores,
+        )
+
+    def _files(self, rows: Rows, lineage: Lineage, attempt: Attempt) -> dict[str, bytes]:
+        """Artifacts that prove and explain: all publications it rests on, the script, samples and schemas."""
+        import pyarrow.compute as pc
+
+        from ml_assets.lib.tracking import reproduce, trace
+        from ml_assets.lib.tracking.runs import split_files
+
+        closure = self.systems.records.at(attempt.pin).closure(attempt.inputs.values())
+        files = {
+            trace.PATH: trace.complete_lineage(closure),
+            reproduce.PATH: reproduce.script(lineage, self.model.frame).encode(),
+        }
+        table = rows.reader().read_all()
+        for split in SPLITS:
+            files |= split_files(split, table.filter(pc.equal(table[SPLIT], split)))
+        return files
+
+    def audit(self, at: Commit, pin: Commit) -> Judged:
+        """Floors and lawful predictions, judged on the figures that were recorded with the model."""
+        data, stat = (
+            self.systems.lake.read(at, self.unit.object_path),
+            self.systems.lake.stat(at, self.unit.object_path),
+        )
+        if data is None or stat is None:
+            raise MissingCommit(
+                f"{self.unit.object_path} is not at {at.short}", remedy="materialize the model with --recompute"
+            )
+        body = json.loads(data)
+        self._mlflow_run = body["mlflow"]["run"]
+        output = Output(
+            name=self.unit.object_path,
+            path=self.unit.object_path,
+            checksum=stat.checksum,
+            rows=body["counts"]["train"],
+            bytes=stat.size,
+            digest=body["predictions_digest"],
+            schema_hash=hash_of(sorted(body["input"])),
+        )
+        return Judged(
+            outputs=(output,), verdict=(_predictions(body["predictions"]), _floors(self.model.floors, body["scores"]))
+        )
+
+    def extra(self) -> Mapping[str, Json]:
+        """The MLflow run, without which the publication is not valid."""
+        return {"mlflow": {"run": self._mlflow_run, "model": self.model.name}}
+
+    def settle(self, publication: Publication, commit: Commit) -> Mapping[str, str]:
+        """Register the model version, tag its data commit, say so in MLflow; end the runs of attempts that lost."""
+        from ml_assets.lib.tracking import registry
+
+        tracking, run_id = self.systems.tracking, publication.extra["mlflow"]["run"]
+        version = registry.register(tracking, self.model.name, run_id)
+        frame = self.systems.records.get(self.builder.unit, publication.pin)
+        data = frame.pin if frame else publication.pin
+        tag = model_tag(self.model.name, version.number, run_id)
+        self.systems.lake.tag(tag, data)
+        registry.tag_version(tracking, version, {LAKEFS_TAG: tag.name})
+        registry.mark_published(tracking, run_id, version)
+        if self._begun == run_id:
+            self._begun = None  # published: nothing is to be undone
+        registry.end_losers(tracking, self.model.name, self.unit, run_id, is_alive)
+        return {
+            "mlflow_run": run_id,
+            "mlflow_experiment": tracking.experiment(self.model.name),
+            "model": self.model.name,
+            "model_version": str(version.number),
+            "lakefs_tag": tag.name,
+        }
+
+    def abandon(self) -> None:
+        """The run that this work began trained a model that will not be published."""
+        from ml_assets.lib.tracking import runs
+
+        if self._begun is not None:
+            runs.end(self.systems.tracking, self._begun, "KILLED")
+            self._begun = None
+
+
+def model_exists(tracking: Tracking, publication: Publication) -> bool:
+    """Whether what a publication says of MLflow is still there; true for every unit that is not a model."""
+    from ml_assets.lib.tracking import registry
+
+    mlflow = publication.extra.get("mlflow")
+    return mlflow is None or registry.exists(tracking, mlflow["run"])
+
+
+def _predictions(figures: Mapping[str, Json]) -> CheckResult:
+    counts = {rule: figures[key] for rule, key in (("is null", "nulls"), ("outside [0, 1]", "outside")) if figures[key]}
+    return CheckResult(
+        check=PREDICTIONS, passed=not counts, rows_failed=sum(counts.values()), counts=counts, figures=figures
+    )
+
+
+def _floors(floors: Mapping[str, float], scores: Mapping[str, Mapping[str, float]]) -> CheckResult:
+    """Every metric that has a floor reaches it; one that could not be computed does not."""
+    found = {name: scores.get(name.partition("/")[0], {}).get(name.partition("/")[2]) for name in floors}
+    missed = {name: value for name, value in found.items() if value is None or value < floors[name]}
+    return CheckResult(
+        check=FLOORS,
+        passed=not missed,
+        rows_failed=len(missed),
+        counts={f"{name} below {floors[name]}": 1 for name in missed},
+        examples=tuple({"metric": name, "value": value, "floor": floors[name]} for name, value in missed.items()),
+        figures={f"{split}/{name}": value for split, row in scores.items() for name, value in row.items()},
+    )
+
+
+def is_alive(owner: Mapping[str, str]) -> bool | None:
+    """Whether the process of these facts still runs; ``None`` where nobody can tell."""
+    try:
+        return Process.from_text(owner).is_alive()
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,292 @@
+"""Units that are one Iceberg table: sources, splits, feature views."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ml_assets.lib.core.digest import RowSum, digest_of, schema_hash
+from ml_assets.lib.core.errors import ConfigError, ContractError, VersionNotBumped
+from ml_assets.lib.core.names import CANONICAL, Unit, features_tag
+from ml_assets.lib.core.publication import CheckResult, Output, Publication
+from ml_assets.lib.core.recipe import Json
+from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare import lock as locks
+from ml_assets.lib.declare.declarations import FeatureView, Source, Split
+from ml_assets.lib.engines.expressions import columns_needed
+from ml_assets.lib.gate.checks import KNOWN_IN_TIME, NOT_EMPTY
+from ml_assets.lib.gate.systems import Systems
+from ml_assets.lib.gate.work import Attempt, Judged, Work
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from ml_assets.lib.declare.contracts import Contract
+    from ml_assets.lib.declare.rules import Rule
+    from ml_assets.lib.engines.protocol import Session
+
+
+_LOOK_BACK: Final = 1000
+"""Commits on the target among which the one that completed a feature version is looked for."""
+
+
+@dataclass(kw_only=True)
+class TableWork(Work):
+    """A unit whose output is one whole table."""
+
+    systems: Systems
+    contract: type[Contract]
+    table_rules: tuple[Rule, ...]
+
+    def audit(self, at: Commit, pin: Commit) -> Judged:
+        """Contract, then each rule, on the table as it lies at *at*; the digest is taken from the same rows."""
+        tables = self.systems.tables
+        with self.systems.engine.session(tables) as session:
+            table = session.read(self.unit.table, at)
+            upstream = _Upstream(session, self.inputs, pin)
+            results = [self.contract.audit(table), *self.own_checks(table)]
+            results += [rule.audit(table, upstream) for rule in self.table_rules]
+            schema = self.contract.arrow_schema()
+            head = tables.head(self.unit.table, at)
+            output = Output(
+                name=self.unit.table,
+                path=head.path,
+                checksum=head.checksum,
+                rows=head.rows,
+                bytes=head.bytes,
+                digest=digest_of(schema, self.row_sum(session, table, at)),
+                schema_hash=schema_hash(schema),
+            )
+        return Judged(outputs=(output,), verdict=tuple(results))
+
+    def own_checks(self, table: ir.Table) -> list[CheckResult]:
+        """Checks that come with the kind of unit rather than from its declaration."""
+        return []
+
+    def row_sum(self, session: Session, table: ir.Table, at: Commit) -> RowSum:
+        """The sum of the rows of *table*, which lies at *at*."""
+        return session.row_sum(table)
+
+
+class _Upstream(Mapping[str, "ir.Table"]):
+    """The tables that rules compare with, each read when it is first asked for."""
+
+    def __init__(self, session: Session, inputs: Mapping[str, Unit], pin: Commit) -> None:
+        self._session, self._inputs, self._pin = session, inputs, pin
+        self._read: dict[str, ir.Table] = {}
+
+    def __getitem__(self, name: str) -> ir.Table:
+        if name not in self._read:
+            self._read[name] = self._session.read(self._inputs[name].table, self._pin)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inputs)
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+
+@dataclass(kw_only=True)
+class ExpressionWork(TableWork):
+    """A split or feature view: an expression over sources, run by the engine, written by it."""
+
+    declaration: Split | FeatureView
+
+    def admit(self, published: Publication | None) -> None:
+        """A view's version means one thing for ever: what versions.lock says, and what the lake says.
+
+        On another target than ``main`` it may still be tried out.
+        """
+        if not isinstance(self.declaration, FeatureView) or self.systems.target.name != CANONICAL:
+            return
+        locks.check_view(self.systems.declarations, self.declaration)
+        old, now = published and published.definition, self.definition
+        if (
+            old
+            and old.made_with == now.made_with
+            and (old.identity, old.keys, old.ttl) != (now.identity, now.keys, now.ttl)
+        ):
+            raise VersionNotBumped(
+                f"{self.unit} is published by another definition than {self.declaration.where} has now",
+                remedy=f"declare it as version={self.declaration.version + 1} in a new feature version",
+            )
+
+    def write(self, attempt: Attempt) -> None:
+        """Run the expression on the inputs at the pin; a split is written in order of its key, which packs it."""
+        expression = self.systems.declarations.expression(self.declaration)
+        if isinstance(self.declaration, Split):
+            expression = expression.order_by(self.declaration.key)
+        with self.systems.engine.session(self.systems.tables) as session:
+            bound = read_bound(session, expression, self.inputs, attempt.pin)
+            session.write(
+                bound,
+                self.unit.table,
+                attempt.branch,
+                schema=self.contract.iceberg_schema(),
+                properties=attempt.snapshot_properties,
+            )
+
+    def settle(self, publication: Publication, commit: Commit) -> Mapping[str, str]:
+        """Tag every feature version that the view makes complete."""
+        if not isinstance(self.declaration, FeatureView):
+            return {}
+        tags = [tag for name in self._complete_at(commit) if (tag := self._tag(name, commit))]
+        return {"features_tag": ", ".join(tags)} if tags else {}
+
+    def _complete_at(self, commit: Commit) -> list[str]:
+        """The feature versions with this view whose views are all published at *commit*, from the same sources."""
+        declarations, records = self.systems.declarations, self.systems.records.at(commit)
+        names = []
+        for name in declarations.feature_versions:
+            units = declarations.units_of_feature_version(name)
+            found = [records.get(unit) for unit in units]
+            if self.unit in units and all(view is not None and not records.is_stale(view) for view in found):
+                names.append(name)
+        return names
+
+    def _tag(self, feature_version: str, commit: Commit) -> str | None:
+        """Tag the commit that published the last of the version's views; the same one however often this runs.
+
+        It is told by its metadata: asked for the commits that changed a path, lakeFS leaves out merges.
+        """
+        lake = self.systems.lake
+        units = {str(unit) for unit in self.systems.declarations.units_of_feature_version(feature_version)}
+        for info in lake.log(commit, first_parent=True, amount=_LOOK_BACK):
+            if info.metadata.get("unit") in units:
+                tag = features_tag(feature_version, info.id)
+                lake.tag(tag, info.id)
+                return tag.name
+        return None
+
+
+def read_bound(session: Session, expression: ir.Table, inputs: Mapping[str, Unit], pin: Commit) -> ir.Table:
+    """*expression* over its inputs at *pin*; only the columns that it needs are read."""
+    needed = columns_needed(expression)
+    tables = {name: session.read(inputs[name].table, pin, columns=columns) for name, columns in needed.items()}
+    return session.bind(expression, tables)
+
+
+@dataclass(kw_only=True)
+class SourceWork(TableWork):
+    """A raw table from files: their hashes enter the recipe, names, sizes and time the publication."""
+
+    declaration: Source
+    files: Mapping[str, Path]
+    _ingested_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @staticmethod
+    def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
+        """SHA-256 of each file.
+
+        Raises:
+            ConfigError: A file cannot be read.
+        """
+        hashes = {}
+        for label, path in files.items():
+            try:
+                with path.open("rb") as file:
+                    hashes[label] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise ConfigError(
+                    f"file {label} cannot be read: {path} ({error.strerror})",
+                    remedy="correct the path in the run config",
+                ) from error
+        return hashes
+
+    def write(self, attempt: Attempt) -> None:
+        """Read the files and write what they hold, in the contract's columns.
+
+        Raises:
+            ContractError: They cannot be read, or are not those of the recipe any more.
+        """
+        self.systems.tables.write(
+            self.unit.table,
+            attempt.branch,
+            self.read(),
+            schema=self.contract.iceberg_schema(),
+            properties=attempt.snapshot_properties,
+        )
+
+    def read(self) -> pa.Table:
+        """The rows that the files hold.
+
+        Raises:
+            ContractError: As `write` says.
+        """
+        self._ingested_at = datetime.now(UTC)
+        try:
+            rows = self.declaration.function(**self.files)
+        except (ValueError, KeyError, ArithmeticError) as error:  # what reading and converting bad data raises
+            raise ContractError(
+                f"{self.unit} cannot be read from {self._named()}: {error}",
+                remedy="correct the file; nothing was published",
+            ) from error
+        if self.file_hashes(self.files) != self.parameters["files"]:
+            raise ContractError(
+                f"{self._named()} changed while {self.unit} was read", remedy="run it again when the file is complete"
+            )
+        return rows
+
+    def _named(self) -> str:
+        return ", ".join(path.name for path in self.files.values())
+
+    def recall(self, publication: Publication) -> None:
+        """The time of ingestion, which facts must not be later than."""
+        self._ingested_at = datetime.fromisoformat(publication.extra["ingest"]["at"])
+
+    def own_checks(self, table: ir.Table) -> list[CheckResult]:
+        """At least one row, and no fact that becomes known only after it was ingested."""
+        import ibis
+
+        rows = int(table.count().execute())
+        empty = CheckResult(
+            check=NOT_EMPTY, passed=rows > 0, counts={} if rows else {"no rows": 1}, figures={"rows": rows}
+        )
+        times = sorted({*self.declaration.known_at.values()})
+        counts, examples = {}, []
+        for column in times:
+            late = table.filter(table[column] > ibis.literal(self._ingested_at))
+            if found := int(late.count().execute()):
+                counts[f"{column}: after ingestion"] = found
+                examples += late.limit(10).to_pyarrow().to_pylist()
+        known = CheckResult(
+            check=KNOWN_IN_TIME,
+            passed=not counts,
+            rows_failed=sum(counts.values()),
+            counts=counts,
+            examples=tuple({name: _plain(value) for name, value in row.items()} for row in examples[:10]),
+            figures={"ingested_at": self._ingested_at.isoformat(timespec="seconds")},
+        )
+        return [empty, known]
+
+    def extra(self) -> Mapping[str, Json]:
+        """The files that were read, and when."""
+        hashes = self.parameters["files"]
+        return {
+            "ingest": {
+                "at": self._ingested_at.isoformat(timespec="milliseconds"),
+                "files": [
+                    {"label": label, "name": path.name, "sha256": hashes[label], "bytes": path.stat().st_size}
+                    for label, path in self.files.items()
+                ],
+            }
+        }
+
+
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed version of each distribution on which a result depends."""
+    return {name: version(name) for name in names}
+
+
+def _plain(value: object) -> Json:
+    """A cell as JSON: times as ISO 8601, anything else JSON has no word for as text."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

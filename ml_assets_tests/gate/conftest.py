@@ -1,0 +1,43 @@
+"""Fixtures of the gate's tests: one lake with the whole graph published, and places in it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_assets.lib.core.names import Unit
+from ml_assets_tests.gate.world import Place, World, build, write_distribution
+from ml_assets_tests.lakes import LakeEndpoint, lake_endpoint
+
+__all__ = ["distribution", "lake_endpoint", "place", "place_before", "world"]
+
+
+@pytest.fixture(scope="session")
+def distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the installed trips, on ``sys.path``."""
+    folder = tmp_path_factory.mktemp("distribution")
+    write_distribution(folder)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def world(lake_endpoint: LakeEndpoint, distribution: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A lake in which one unit of each kind is published on ``main``."""
+    return build(lake_endpoint, tmp_path_factory.mktemp("world"), distribution)
+
+
+@pytest.fixture
+def place(world: World, tmp_path: Path) -> Place:
+    """A target of the test's own, on which everything is published."""
+    return world.place(tmp_path / "home")
+
+
+@pytest.fixture
+def place_before(world: World, tmp_path: Path) -> Callable[[Unit], Place]:
+    """Makes a target of the test's own, on which all that a unit needs is published, but not the unit."""
+    return lambda unit: world.place(tmp_path / "home", before=unit)
