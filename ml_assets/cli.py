@@ -1,0 +1,477 @@
+"""`ml-assets …`: one thin command per verb: parses its words, calls one function of lib, prints what came back.
+
+Longer than other modules, because it is a list: no command knows another one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ml_assets.lib.core.errors import MLAssetsError
+
+if TYPE_CHECKING:
+    from ml_assets.lib.assets.runner import Result, Runner
+    from ml_assets.lib.gate.look import Found
+
+
+_NEXT = """
+What to try next
+  ml-assets trace late_arrival/1                    from a model back to rows, features, split and code
+  ml-assets frame late_arrival --split hash-s42 --features v3     rebuild its rows, proved by digest
+  ml-assets table splits/flights                    all split versions as one table
+  deploy/run dev                                    the same in the Dagster UI, with MLflow beside it
+  edit ml_assets/defs, then: ml-assets check        what would be recomputed, and why
+"""
+
+
+class _Group(click.Group):
+    """Errors of the project become one line and exit status 1; anything else is a defect and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MLAssetsError as error:
+            raise click.ClickException(f"{error.problem}\n  -> {error.remedy}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ml-assets")
+def main() -> None:
+    """Versioned, provable ML data: sources, splits, features, frames and models on lakeFS branches."""
+
+
+_split = click.option("--split", "split_version", help="Split version, as in hash-s42.")
+_features = click.option("--features", "feature_version", help="Feature version, as in v3.")
+_to = click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the rows to this Parquet file.")
+
+
+@main.command()
+def demo() -> None:
+    """Materialize everything on the real flights and show what came of it."""
+    from ml_assets import definitions
+    from ml_assets.lib.assets.runner import Request
+    from ml_assets.lib.gate.explain import overview
+
+    began = time.perf_counter()
+    results = _print_progress(_runner().run(Request(changed=True)))
+    _print_table("Registered models and their frames", overview(definitions.machinery()))
+    _print_seconds(results, time.perf_counter() - began)
+    if ok := all(result.ok for result in results):
+        click.echo(_NEXT)
+    sys.exit(0 if ok else 1)
+
+
+@main.command()
+def dev() -> None:
+    """The Dagster UI with its daemon, and MLflow beside it, until Ctrl-C."""
+    from ml_assets import definitions
+    from ml_assets.lib.assets.dev import serve
+
+    settings = definitions.settings
+    serve(
+        settings.dagster_folder,
+        definitions.open_tracking(),
+        dagster_port=settings.dagster_port,
+        mlflow_port=None if settings.mlflow_tracking_uri else settings.mlflow_port,
+        say=click.echo,
+    )
+
+
+@main.command()
+@click.argument("assets", nargs=-1, metavar="[ASSET]...")
+@_split
+@_features
+@click.option("--changed", is_flag=True, help="Only what the gate does not find unchanged; starts no run for the rest.")
+@click.option(
+    "--recompute", is_flag=True, help="Compute even what is unchanged; overwrite what was changed behind the gate."
+)
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="Of one source: ingest this file instead of its main one."
+)
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of models: a declared parameter.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="author, ticket or approved_by, for the record."
+)
+def materialize(  # noqa: PLR0917  (click passes every option by name)
+    assets: tuple[str, ...],
+    split_version: str | None,
+    feature_version: str | None,
+    changed: bool,
+    recompute: bool,
+    path: Path | None,
+    params: tuple[str, ...],
+    tags: tuple[str, ...],
+) -> None:
+    """Materialize assets (keys or stages; everything if none is named), in the order in which data flows."""
+    from ml_assets.lib.assets.runner import Request
+
+    request = Request(
+        assets=assets,
+        split_version=split_version,
+        feature_version=feature_version,
+        changed=changed,
+        recompute=recompute,
+        tags=dict(_pairs(tags)),
+        path=None if path is None else path.resolve(),
+        parameters={name: _value(text) for name, text in _pairs(params)},
+    )
+    results = _print_progress(_runner().run(request), named=bool(assets))
+    sys.exit(0 if all(result.ok for result in results) else 1)
+
+
+@main.command()
+@click.option("--declarations", is_flag=True, help="Only check what is declared; no lake is asked.")
+def check(declarations: bool) -> None:
+    """Check all declarations and versions.lock; print every unit, and why it would be recomputed."""
+    from ml_assets import definitions
+    from ml_assets.lib.declare import lock as locks
+    from ml_assets.lib.gate.explain import standings
+
+    declared = definitions.plan.declarations
+    problems = locks.check(declared)
+    for problem in problems:
+        click.secho(f"error: {problem}", fg="red", err=True)
+    for view in locks.unlocked(declared):
+        click.secho(f"warning: {view} is not in versions.lock; `ml-assets lock` writes it", fg="yellow", err=True)
+    if not problems and not declarations:
+        for standing in standings(definitions.machinery()):
+            click.echo(f"{standing.unit!s:<48} {standing.reason or 'up to date'}")
+    if not problems:
+        click.echo(f"{len(list(declared))} declarations are sound, and versions.lock is right")
+    sys.exit(1 if problems else 0)
+
+
+@main.command()
+@click.argument("asset")
+@click.option("--limit", default=10, show_default=True, help="Rows to show.")
+def preview(asset: str, limit: int) -> None:
+    """Compute a split or feature view on the target without writing: rows, contract, definition, column lineage."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate import look
+
+    for line in look.preview(definitions.machinery(), asset, limit):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("views", nargs=-1, metavar="[VIEW@VERSION]...")
+def lock(views: tuple[str, ...]) -> None:
+    """Lock new views in versions.lock, and anew those that are named: right for one that was never published."""
+    from ml_assets import definitions
+    from ml_assets.lib.declare import lock as locks
+
+    changed = locks.write(definitions.plan.declarations, again=views)
+    click.echo(f"locked {', '.join(changed)}" if changed else "nothing new: versions.lock is as it was")
+
+
+@main.command()
+@click.argument("model", metavar="MODEL/VERSION")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
+def trace(model: str, as_json: bool) -> None:
+    """From a registered model version back to its rows, features, split and code."""
+    name, _, version = model.rpartition("/")
+    if not name or not version.isdigit():
+        raise click.BadParameter(f"{model!r} is not MODEL/VERSION, as in late_arrival/3")
+    from ml_assets import definitions
+    from ml_assets.lib.tracking import trace as traces
+
+    found = traces.read(definitions.open_tracking(), name, int(version))
+    click.echo(json.dumps(found.as_json(), indent=1, sort_keys=True) if as_json else "\n".join(found.lines()))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--split", "split_version", required=True, help="Split version, as in hash-s42.")
+@click.option("--features", "feature_version", required=True, help="Feature version, as in v3.")
+@click.option(
+    "--commit", help="Data commit to read everything at; without it the published frame is rebuilt and proved."
+)
+@_to
+def frame(name: str, split_version: str, feature_version: str, commit: str | None, to: Path | None) -> None:
+    """Rebuild a training frame from its inputs and print its digest."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate import look
+
+    found = look.frame(
+        definitions.machinery(),
+        name,
+        split_version=split_version,
+        feature_version=feature_version,
+        commit=commit,
+        to=to,
+    )
+    _print_found(found)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--ref", help="Branch, tag or commit, also with a time: main@2026-11-20T10:00Z. Default: the target.")
+@_to
+def table(name: str, ref: str | None, to: Path | None) -> None:
+    """Show a table (asset key, unit or table name; splits/NAME is the joint table of all versions) with its digest."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate import look
+
+    _print_found(look.table(definitions.machinery(), name, ref, to))
+
+
+@main.command()
+@click.option(
+    "--prune", is_flag=True, help="Drop abandoned branches, refused ones past their age, keeps that nothing names."
+)
+@click.option("--older-than", default=7, show_default=True, help="Days after which --prune drops refused branches.")
+def branches(prune: bool, older_than: int) -> None:
+    """Run branches that were kept or abandoned: age and reason."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate.branches import list_branches
+
+    found = list_branches(definitions.machinery(), prune=prune, older_than=timedelta(days=older_than))
+    _print_table(
+        "Branches",
+        [
+            {
+                "branch": row.name,
+                "state": f"{row.state}, dropped" if row.dropped else row.state,
+                "age": str(row.age).partition(".")[0],
+                "unit": row.unit,
+                "reason": row.reason,
+            }
+            for row in found
+        ],
+    )
+
+
+@main.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--dry-run", is_flag=True, help="Only say what is to be done.")
+@click.option(
+    "--keep-days", default=7, show_default=True, type=click.IntRange(min=0), help="Days that a snapshot stays readable."
+)
+def maintain(tables: tuple[str, ...], dry_run: bool, keep_days: int) -> None:
+    """Keep published tables small: merge files, expire snapshots, remove orphans. Rows and commits stay."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate import maintain as maintenance
+    from ml_assets.lib.gate.outcome import Run
+
+    run, keep = Run(id=str(uuid.uuid4())), timedelta(days=keep_days)
+    found = list(maintenance.maintain(definitions.machinery(), tables, run=run, keep=keep, dry_run=dry_run))
+    _print_table("Tables", [maintained.as_row() for maintained in found])
+    sys.exit(1 if any(maintained.state == maintenance.State.FAILED for maintained in found) else 0)
+
+
+@main.group()
+def lake() -> None:
+    """The embedded lake: one server for all processes, started at the first use."""
+
+
+@lake.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, help="Port to listen on; default: the one used last, else a free one.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="Data folder; default: in the state folder."
+)
+def lake_serve(host: str, port: int, root: Path | None) -> None:
+    """Serve in the foreground until Ctrl-C."""
+    import logging
+
+    from ml_assets.lib.devlake import server
+    from ml_assets.lib.devlake.credentials import Credentials
+    from ml_assets.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    home = Settings.load().state
+    server.serve(root or home / server.ROOT_FOLDER, Credentials.load(home), host=host, port=port, home=home)
+
+
+@lake.command("status")
+def lake_status() -> None:
+    """Endpoint, pid, root, repositories, size."""
+    from ml_assets.lib.devlake import server
+    from ml_assets.settings import Settings
+
+    found = server.status(Settings.load().state)
+    click.echo(f"endpoint      {found.url or 'never started'}")
+    click.echo(f"pid           {found.pid or 'not running'}")
+    click.echo(f"root          {found.root}")
+    click.echo(f"repositories  {', '.join(found.repositories) or ('none' if found.pid else 'unknown: not running')}")
+    click.echo(f"size          {found.size_bytes:,} bytes")
+
+
+@lake.command("stop")
+def lake_stop() -> None:
+    """Stop it; the data stays."""
+    from ml_assets.lib.devlake import server
+    from ml_assets.settings import Settings
+
+    pid = server.stop(Settings.load().state)
+    click.echo(f"stopped process {pid}" if pid else "it was not running")
+
+
+_lake_root = click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="Data folder; default: that of the state folder."
+)
+
+
+@lake.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--grace-hours", default=24.0, show_default=True, help="Leave files alone that are younger than this.")
+@_lake_root
+def lake_gc(dry_run: bool, grace_hours: float, root: Path | None) -> None:
+    """Remove bytes that nothing needs: see `settings/gc_rules` of a repository for how long old commits do."""
+    from ml_assets.lib.devlake.gc import collect
+
+    found = collect(root or _root_of_lake(), dry_run=dry_run, grace=timedelta(hours=grace_hours))
+    verb = "would remove" if dry_run else "removed"
+    click.echo(f"kept          {found.kept:,} files, {found.kept_bytes:,} bytes")
+    click.echo(f"too young     {found.young:,} files, {found.young_bytes:,} bytes")
+    click.echo(f"{verb:<13} {found.removed:,} files, {found.removed_bytes:,} bytes")
+    click.echo(f"  of old commits  {found.expired:,} files, {found.expired_bytes:,} bytes")
+    click.echo(f"  and half uploads of {found.leftover_bytes:,} bytes, {found.ranges:,} ranges of deleted repositories")
+
+
+@lake.command("check")
+@click.option("--quick", is_flag=True, help="Compare sizes only, and do not read all bytes.")
+@_lake_root
+def lake_check(quick: bool, root: Path | None) -> None:
+    """Verify everything, and name what is broken."""
+    from ml_assets.lib.devlake.check import check
+
+    found = check(root or _root_of_lake(), lambda problem: click.secho(problem, fg="red"), hashes=not quick)
+    click.echo(f"looked at     {found.commits:,} commits, {found.trees:,} trees, {found.entries:,} entries")
+    click.echo(f"files         {found.files:,}, {found.bytes:,} bytes")
+    click.echo(f"collected     {found.collected:,} objects of old commits")
+    click.echo(f"for gc        {found.garbage:,} files, {found.garbage_bytes:,} bytes that nothing names")
+    click.echo(f"problems      {found.problems:,}")
+    sys.exit(1 if found.problems else 0)
+
+
+@lake.command("backup")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--copy", is_flag=True, help="Copy files even on the same disk, where linking them is enough.")
+@_lake_root
+def lake_backup(folder: Path, copy: bool, root: Path | None) -> None:
+    """Copy the lake to FOLDER while it is in use; again into the same one copies what is new."""
+    from ml_assets.lib.devlake.backup import backup
+
+    done = backup(root or _root_of_lake(), folder, link=not copy)
+    click.echo(f"{folder} holds {done.files:,} files, {done.bytes:,} bytes; {done.new_files:,} are new")
+
+
+@lake.command("restore")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@_lake_root
+def lake_restore(folder: Path, root: Path | None) -> None:
+    """Bring the backup in FOLDER back; the data folder must be empty."""
+    from ml_assets.lib.devlake.backup import restore
+
+    to = root or _root_of_lake()
+    done = restore(folder, to)
+    click.echo(f"{to} holds {done.files:,} files, {done.bytes:,} bytes")
+
+
+def _root_of_lake() -> Path:
+    from ml_assets.lib.devlake.server import root_of
+    from ml_assets.settings import Settings
+
+    return root_of(Settings.load().state)
+
+
+def _runner() -> Runner:
+    from ml_assets import definitions
+    from ml_assets.lib.assets.instance import open_instance
+    from ml_assets.lib.assets.runner import Runner
+
+    return Runner(
+        definitions=definitions.defs,
+        plan=definitions.plan,
+        machinery=definitions.machinery,
+        instance=open_instance(definitions.settings.dagster_folder),
+        started=lambda assets, partition: click.secho(
+            f"{partition or '':<16} {', '.join(assets)} …", dim=True, err=True
+        ),
+    )
+
+
+def _value(text: str) -> Any:
+    """JSON where it is, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _pairs(texts: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        yield name, value
+
+
+def _print_progress(results: Iterable[Result], *, named: bool = False) -> list[Result]:
+    """A line per result, as they come; what is no part of a version only where its asset was *named*."""
+    seen = []
+    for result in results:
+        seen.append(result)
+        if result.outcome.startswith("not part") and not named:
+            continue
+        seconds = f"{result.facts['seconds']:6.1f} s" if "seconds" in result.facts else " " * 8
+        rows = f"{result.facts['dagster/row_count']:>9,} rows" if "dagster/row_count" in result.facts else ""
+        colour = None if result.ok else "red"
+        line = f"{result.partition or '':<16} {result.asset:<32} {result.outcome:<12} {seconds} {rows}"
+        click.secho(line.rstrip(), fg=colour, err=not result.ok)
+        if result.note:
+            click.secho(f"    {result.note}", fg=colour, err=not result.ok)
+    return seen
+
+
+def _print_seconds(results: Iterable[Result], total: float) -> None:
+    """Where the time went: per stage, and what starting up and Dagster took beside it."""
+    stages: dict[str, float] = {}
+    for result in results:
+        stage = result.asset.partition("/")[0]
+        stages[stage] = stages.get(stage, 0.0) + float(result.facts.get("seconds", 0.0))
+    parts = [*stages.items(), ("else", total - sum(stages.values()))]
+    click.echo(f"seconds: {', '.join(f'{name} {seconds:.1f}' for name, seconds in parts)}; {total:.1f} in all")
+
+
+def _print_table(title: str, rows: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        click.echo(f"{title}: none")
+        return
+    shown = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(*row.values())
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
+    console.print(shown)
+
+
+def _print_found(found: Found) -> None:
+    click.echo(f"name    {found.name}")
+    click.echo(f"commit  {found.commit}")
+    click.echo(f"rows    {found.rows:,}")
+    click.echo(f"digest  {found.digest}")
+    for split, digest in found.digests.items():
+        click.echo(f"  {split:<6}{digest}")
+    for note in found.notes:
+        click.echo(note)
+
+
+if __name__ == "__main__":
+    main()
