@@ -1,0 +1,1 @@
+"""Yours: declarations and pure functions; nothing here imports Dagster."""

@@ -1,0 +1,1 @@
+"""Feature views: values of an entity, each with the moment at which it becomes known."""
