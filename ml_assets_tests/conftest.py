@@ -41,8 +41,8 @@ def _no_spark() -> str | None:
 
 
 def _no_browser() -> str | None:
-    found = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    return None if found else "no Chromium on PATH"
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return f"not on PATH: {' '.join(missing)}" if missing else None
 
 
 NEEDS: Final[Mapping[str, Callable[[], str | None]]] = {

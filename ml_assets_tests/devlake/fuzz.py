@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of whatever reads bytes of strangers, with atheris (which is no dependency: install it).
 
-``python -m ml_assets_tests.devlake.fuzz xml -max_total_time=600`` runs one target; what follows is for libFuzzer. A target
-fails if a parser raises anything but its own refusal.
+``python -m ml_assets_tests.devlake.fuzz xml -max_total_time=600`` runs one target; what follows is for libFuzzer. A
+target fails if a parser raises anything but its own refusal.
 """
 
 from __future__ import annotations

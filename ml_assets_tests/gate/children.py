@@ -123,6 +123,7 @@ class Child:
 
 @functools.cache
 def fork_context() -> ForkServerContext:
+    """Where processes come from: a fork server that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOADED])
     root = str(Path(__file__).parents[2])

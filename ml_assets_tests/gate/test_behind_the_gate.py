@@ -245,6 +245,7 @@ def test_publication_of_a_later_format(place: Place) -> None:
     for recompute in (False, True):
         with pytest.raises(GateError, match="newer ml_assets"):
             place.materialize(VIEW, recompute=recompute)
+    place.lake.drop(place.target)  # no test that prunes this lake could tell what its frames need
 
 
 def test_publication_of_another_hand_stays_readable(place: Place) -> None:

@@ -90,6 +90,18 @@ def test_tables_get_small_and_stay_what_they_are(log: LogPlace) -> None:
     assert isinstance(log.materialize(SOURCE, path=write_batch(log.home, 3)), Unchanged)
 
 
+def test_what_others_published_elsewhere_is_not_in_the_way(log: LogPlace) -> None:
+    """A publication of a later version, on a target of its own, keeps nobody from maintaining this one."""
+    other = log.with_target(f"{log.target}-later")
+    data = other.publication(VIEW).to_bytes().replace(b'"format":1', b'"format":2')
+    other.lake.put(other.target, VIEW.publication_path, data)
+    other.lake.commit(other.target, "from the future", {})
+    try:
+        assert State.MAINTAINED == run_maintenance(log, "sources/trips")[SOURCE].state
+    finally:
+        other.lake.drop(other.target)
+
+
 def test_maintaining_again_finds_everything_in_order(log: LogPlace) -> None:
     """No branch is opened, no commit made."""
     assert {State.MAINTAINED, State.IN_ORDER} >= {found.state for found in run_maintenance(log).values()}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import click
 from pydantic import SecretStr
 
 from ml_assets.lib.core.digest import digest
@@ -160,7 +161,10 @@ def rivals(stage: Stage) -> Played:
     """All publish one source, each from a file of its own: one after the other, all of them land."""
     place = stage.place()
     paths = [write_trips(stage.folder / f"rival-{n}.csv", trips(TRIPS + n)) for n in range(stage.count)]
-    tasks = [replace(task, paths=(path,)) for task, path in zip(stage.tasks(place, [SOURCE] * stage.count), paths, strict=True)]
+    tasks = [
+        replace(task, paths=(path,))
+        for task, path in zip(stage.tasks(place, [SOURCE] * stage.count), paths, strict=True)
+    ]
     played = _play(place, tasks)
     expected = {task.paths: digest(declarations().sources[SOURCE.name].function(task.paths[0])) for task in tasks}
     if not stage.faults:
@@ -238,11 +242,8 @@ def main() -> None:
                 played = SCENES[name](stage)
                 where = "a machine each" if machines else "one machine"
                 counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(played.outcomes.items()))
-                print(
-                    f"{name:16} {where:15} {played.seconds:6.1f} s   tries {sum(played.tries)}, at most"
-                    f" {max(played.tries)}   {counted}",
-                    flush=True,
-                )
+                tries = f"tries {sum(played.tries)}, at most {max(played.tries)}"
+                click.echo(f"{name:16} {where:15} {played.seconds:6.1f} s   {tries}   {counted}")
 
 
 if __name__ == "__main__":

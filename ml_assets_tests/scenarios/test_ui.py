@@ -26,7 +26,6 @@ from ml_assets_tests.twin import Twin
 pytestmark = pytest.mark.ui
 
 LIMIT_S: Final = 180
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 MOVING: Final = (
     exceptions.NoSuchElementException,
@@ -128,11 +127,10 @@ class Page:
 def page(tmp_path: Path) -> Iterator[Page]:
     """A browser without a screen."""
     options = ChromeOptions()
-    options.binary_location = next(path for name in BROWSERS if (path := shutil.which(name)))
+    options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1400"):
         options.add_argument(argument)
-    driver = shutil.which("chromedriver")
-    browser = Chrome(options=options, service=ChromeService(driver) if driver else None)
+    browser = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
     (tmp_path / "pictures").mkdir()
     try:
         yield Page(browser, tmp_path / "pictures")

@@ -162,9 +162,19 @@ def needed(machinery: Machinery) -> Iterator[Commit]:
 
     Only the lake is asked: MLflow may be another one than that in which a model was registered.
     """
-    lake, records = machinery.lake, machinery.systems.records
-    for info in lake.branches():
+    for info in machinery.lake.branches():
         if not info.name.startswith((RUN_BRANCH_PREFIX, KEEP_BRANCH_PREFIX)):
-            frames = (p for p in records.all(info.commit) if p.unit.stage == "frames")
-            yield from chain.from_iterable(map(records.kept, frames))
-    yield from (tag.commit for tag in lake.tags() if tag.name.endswith(DATA_TAG_SUFFIX))
+            yield from needed_at(machinery, info.commit)
+    yield from tagged(machinery)
+
+
+def needed_at(machinery: Machinery, commit: Commit) -> Iterator[Commit]:
+    """The pins of the frames that are published at *commit*."""
+    records = machinery.systems.records
+    frames = (p for p in records.all(commit) if p.unit.stage == "frames")
+    return chain.from_iterable(map(records.kept, frames))
+
+
+def tagged(machinery: Machinery) -> Iterator[Commit]:
+    """The commits of the data of registered models."""
+    return (tag.commit for tag in machinery.lake.tags() if tag.name.endswith(DATA_TAG_SUFFIX))

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.digest import digest_of
 from ml_assets.lib.core.errors import ConfigError, GateError, TableError, UnrecordedChange
 from ml_assets.lib.gate.attempts import drop_branches, open_branch, record, tried
-from ml_assets.lib.gate.branches import needed
+from ml_assets.lib.gate.branches import needed_at, tagged
 from ml_assets.lib.gate.gate import Step
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.publish import Candidate, check, merge
@@ -141,8 +142,9 @@ class _Maintenance:
 
     @cached_property
     def needed(self) -> tuple[Commit, ...]:
-        """Commits at which a frame or registered model reads."""
-        return tuple(dict.fromkeys(needed(self.machinery)))
+        """Commits at which a frame of the target or a registered model reads."""
+        pins = needed_at(self.machinery, self.machinery.lake.head(self.machinery.target))
+        return tuple(dict.fromkeys(chain(pins, tagged(self.machinery))))
 
     @cached_property
     def older_than(self) -> datetime:
