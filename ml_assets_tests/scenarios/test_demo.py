@@ -130,4 +130,4 @@ def test_on_the_real_flights(checkout: Path, tmp_path: Path) -> None:
         assert tuple(data.metrics[f"data/{part}_samples"] for part in ("train", "val", "test")) == labelled[split]
     auc = {versions: data.metrics["test/roc_auc"] for versions, data in parts.items()}
     for split in SPLITS:
-        assert 0.6 < auc[split, "v1"] < auc[split, "v2"] < auc[split, "v3"] < 0.9
+        assert 0.55 < auc[split, "v1"] < auc[split, "v2"] < auc[split, "v3"] < 0.9
