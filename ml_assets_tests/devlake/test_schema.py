@@ -16,7 +16,7 @@ from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.schema import STEPS, VERSION
 from ml_assets_tests.devlake.local import REPO, contents, opened, put, put_all
 
-DIGESTS = ["dde202f9fd9c8282", "07ed3f1bbd0d2feb"]
+DIGESTS = ["dde202f9fd9c8282", "07ed3f1bbd0d2feb", "88744ef525878bfc"]
 
 
 def tables(path: Path) -> list[tuple[str, str]]:
@@ -40,7 +40,9 @@ def old(tmp_path: Path) -> Path:
         put_all(lake, "main", {"a": "one", "b": "two"})
         put(lake, "main", "a", "staged")
     with closing(sqlite3.connect(root / "lake.db", isolation_level=None)) as connection:
-        connection.executescript("DROP TABLE retention; DROP TABLE collected; PRAGMA user_version=1")
+        for table in ("retention", "collected", "action_run", "hook_run"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version=1")
     return root
 
 

@@ -13,6 +13,8 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
     access     who may write where                     page      pages of listings
     globs      what protection rules cover             retention which old commits keep their bytes
     schema     tables, and the way from older ones     failures  what clients are told when the machine fails
+    landing    how a commit gets onto a branch        hooks, webhooks, actions
+                                                       whom to ask before it does, and what they say
     repo       the lake, its repositories              branches, tags, commits, merges, diffs, objects, uploads,
                                                        protection: one module per group of operations
     rest       the REST API: routes, call, replies     s3        the S3 gateway
@@ -33,7 +35,11 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
   if one side equals the next key of the base.
 - Only bytes that are in the store can be linked as an object, with their size and a time that can be shown: there is no
   object that cannot be read.
+- An action file that cannot be followed is 412, as a hook that refuses is; lakeFS answers 500.
 - A full disk is 507. A write whose bytes were collected as garbage while it was made is 503, and may be sent again.
 - A repository without retention rules keeps every commit, and where two branches meet, the longer retention counts
   whichever comes first; lakeFS refuses to collect, or loses the commit.
+
+Of hooks, webhooks are called, before a commit, merge, revert or cherry-pick lands (`actions.Event`). Hooks of other
+events are never called, and those of another type refuse.
 """

@@ -10,7 +10,9 @@ from ml_assets.lib.devlake.findings import Findings
 from ml_assets.lib.devlake.history import SECOND, Commit
 from ml_assets.lib.devlake.tree import ROOT, identify
 
-_OF_REPOSITORY: Final = ("branch", "tag", "history", "staging", "upload", "protection", "retention")
+_OF_REPOSITORY: Final = (
+    *("branch", "tag", "history", "staging", "upload", "protection", "retention", "action_run", "hook_run"),
+)
 
 _QUERIES: Final = {
     "branch {}/{} names commit {}, which does not exist": (

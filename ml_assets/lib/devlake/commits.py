@@ -7,9 +7,11 @@ from itertools import islice
 
 from ml_assets.lib.devlake import history, staging, tree
 from ml_assets.lib.devlake.access import check_unprotected, find_repository, writable_repository
+from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import DevlakeError, NoChanges
 from ml_assets.lib.devlake.history import Commit, Words
+from ml_assets.lib.devlake.landing import Landing, Proposal
 from ml_assets.lib.devlake.names import check_branch_name, check_ref
 from ml_assets.lib.devlake.nodes import RowNodes
 from ml_assets.lib.devlake.page import Page
@@ -19,8 +21,9 @@ from ml_assets.lib.devlake.refs import branch_head, resolve_commit
 class Commits:
     """The commits of all repositories."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, landing: Landing) -> None:
         self._database = database
+        self._landing = landing
 
     def create(
         self,
@@ -39,13 +42,14 @@ class Commits:
         Raises:
             NoChanges: Nothing would change, and *allow_empty* is not set.
             ProtectedBranch: The branch is protected.
+            HooksRefused: A hook refused.
         """
         check_branch_name(branch)
 
-        def work(transaction: Transaction) -> Commit:
+        def propose(transaction: Transaction) -> Proposal:
             find_repository(transaction, repository)
             check_unprotected(transaction, repository, branch, "cannot commit to protected branch")
-            writable_repository(transaction, repository, force=force)
+            asks = not writable_repository(transaction, repository, force=force).read_only
             head = branch_head(transaction, repository, branch)
             nodes = RowNodes(transaction)
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
@@ -53,9 +57,9 @@ class Commits:
             if committed == root and not allow_empty:
                 raise NoChanges
             words = Words(committer, message, metadata or {})
-            return staging.land(transaction, repository, branch, words, tree=committed, parents=[head], seconds=seconds)
+            return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=asks)
 
-        return self._database.write(work)
+        return self._landing.land(repository, branch, Event.COMMIT, propose)
 
     def get(self, repository: str, ref: str) -> Commit:
         """The commit of *ref*.

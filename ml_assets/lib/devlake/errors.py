@@ -9,7 +9,8 @@
     ├── Invalid 400             InvalidName InvalidRef InvalidPath NoChanges DirtyBranch ParentOutOfRange
     ├── Forbidden 403           ProtectedBranch ReadOnlyRepository
     ├── Conflict 409            AlreadyExists MergeConflict
-    ├── PreconditionFailed 412
+    ├── PreconditionFailed 412  HooksRefused BadAction
+    ├── TooManyTries 429        a branch that moves whenever hooks have been asked
     ├── Unsupported 501         lakeFS has it, this server does not
     ├── Vanished 503            bytes that were removed while they were being put on a branch
     ├── StorageFull 507

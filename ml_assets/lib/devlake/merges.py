@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 
 from ml_assets.lib.devlake import history, staging, tree
 from ml_assets.lib.devlake.access import find_repository, writable_repository
+from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import Conflict, DevlakeError, DirtyBranch, Invalid, NoChanges, ParentOutOfRange
 from ml_assets.lib.devlake.history import Commit, Words
+from ml_assets.lib.devlake.landing import Landing, Proposal
 from ml_assets.lib.devlake.names import check_branch_name, check_ref
 from ml_assets.lib.devlake.nodes import RowNodes
 from ml_assets.lib.devlake.refs import branch_head, resolve_commit
@@ -46,8 +48,9 @@ KEEP: Final = Overrides()
 class Merges:
     """What brings the changes of other commits onto a branch. Protection does not forbid it, as in lakeFS."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, landing: Landing) -> None:
         self._database = database
+        self._landing = landing
 
     def base(self, repository: str, source: str, destination: str) -> MergeBase:
         """Where two refs meet.
@@ -84,12 +87,13 @@ class Merges:
             DirtyBranch: The branch has uncommitted changes.
             NoChanges: The source changed nothing, and neither *allow_empty* nor *force* is set.
             MergeConflict: Both changed a key differently, and *strategy* is to refuse.
+            HooksRefused: A hook refused.
         """
         check_branch_name(branch, "destination")
         check_ref(source, "source")
 
-        def work(transaction: Transaction) -> Commit:
-            writable_repository(transaction, repository, force=force)
+        def propose(transaction: Transaction) -> Proposal:
+            asks = not writable_repository(transaction, repository, force=force).read_only
             head = _clean_head(transaction, repository, branch)
             given = resolve_commit(transaction, repository, source)
             base = find_base(transaction, repository, given, head)
@@ -97,9 +101,17 @@ class Merges:
             labels = {**(metadata or {}), STRATEGY_KEY: strategy.value or "default"}
             words = Words(committer, message or f"Merge '{source}' into '{branch}'", labels)
             parents, squashed = ([head], given) if squash else ([head, given], None)
-            return staging.land(transaction, repository, branch, words, tree=merged, parents=parents, squashed=squashed)
+            return Proposal(
+                words=words,
+                tree=merged,
+                parents=parents,
+                squashed=squashed,
+                actions_at=given,
+                merge_source=source,
+                asks=asks,
+            )
 
-        return self._database.write(work)
+        return self._landing.land(repository, branch, Event.MERGE, propose)
 
     def revert(
         self,
@@ -120,14 +132,15 @@ class Merges:
             NoChanges: There is nothing to undo, and *allow_empty* is not set.
             MergeConflict: The branch changed the same keys since.
             Conflict: *ref* is a merge, and *parent_number* is 0.
+            HooksRefused: A hook refused.
         """
         check_branch_name(branch)
         check_ref(ref)
         if parent_number < 0:
             raise Invalid("argument parentNumber: invalid value: validation error")
 
-        def work(transaction: Transaction) -> Commit:
-            writable_repository(transaction, repository, force=force)
+        def propose(transaction: Transaction) -> Proposal:
+            asks = not writable_repository(transaction, repository, force=force).read_only
             undone = _resolve(transaction, repository, ref)
             if len(undone.parents) > 1 and parent_number == 0:
                 raise Conflict("must specify 1-based parent number for reverting merge commit")
@@ -138,9 +151,9 @@ class Merges:
             if reverted == head.tree and not allow_empty:
                 raise NoChanges
             words = Words(committer, overrides.message or f"Revert {ref}", overrides.metadata or {})
-            return staging.land(transaction, repository, branch, words, tree=reverted, parents=[head])
+            return Proposal(words=words, tree=reverted, parents=[head], asks=asks)
 
-        return self._database.write(work)
+        return self._landing.land(repository, branch, Event.REVERT, propose)
 
     def cherry_pick(
         self,
@@ -160,14 +173,15 @@ class Merges:
             NoChanges: The commit changes nothing.
             MergeConflict: The branch changed the same keys.
             Invalid: *ref* is a merge, and *parent_number* is not given.
+            HooksRefused: A hook refused.
         """
         check_branch_name(branch)
         check_ref(ref)
         if parent_number is not None and parent_number <= 0:
             raise Invalid("argument parentNumber: invalid value: validation error")
 
-        def work(transaction: Transaction) -> Commit:
-            writable_repository(transaction, repository, force=force)
+        def propose(transaction: Transaction) -> Proposal:
+            asks = not writable_repository(transaction, repository, force=force).read_only
             picked = _resolve(transaction, repository, ref)
             if parent_number is None and len(picked.parents) > 1:
                 raise Invalid("must specify 1-based parent number for cherry-picking merge commit")
@@ -178,9 +192,9 @@ class Merges:
             merged = _merge(transaction, parent, picked.tree, head.tree, Strategy.REFUSE, allow_empty=False)
             metadata = _picked_metadata(transaction, repository, picked, overrides)
             words = Words(committer, overrides.message or picked.message, metadata)
-            return staging.land(transaction, repository, branch, words, tree=merged, parents=[head])
+            return Proposal(words=words, tree=merged, parents=[head], asks=asks)
 
-        return self._database.write(work)
+        return self._landing.land(repository, branch, Event.CHERRY_PICK, propose)
 
 
 def find_base(transaction: Transaction, repository: str, left: Commit, right: Commit) -> Commit:

@@ -19,7 +19,9 @@ from ml_assets.lib.devlake.database import FILE, Database, Transaction
 from ml_assets.lib.devlake.diffs import Diffs
 from ml_assets.lib.devlake.errors import AlreadyExists, Invalid
 from ml_assets.lib.devlake.history import Words
+from ml_assets.lib.devlake.hooks import Hooks
 from ml_assets.lib.devlake.intake import Intake
+from ml_assets.lib.devlake.landing import Landing
 from ml_assets.lib.devlake.merges import Merges
 from ml_assets.lib.devlake.names import check_repository_name, check_storage_namespace
 from ml_assets.lib.devlake.objects import Objects
@@ -96,7 +98,17 @@ class Repositories:
         def work(transaction: Transaction) -> None:
             writable_repository(transaction, name, force=force)
             transaction.run("DELETE FROM part WHERE upload IN (SELECT id FROM upload WHERE repository = ?)", name)
-            for table in ("branch", "tag", "history", "staging", "upload", "protection", "retention"):
+            for table in (
+                "branch",
+                "tag",
+                "history",
+                "staging",
+                "upload",
+                "protection",
+                "retention",
+                "action_run",
+                "hook_run",
+            ):
                 transaction.run(f"DELETE FROM {table} WHERE repository = ?", name)
             transaction.run("DELETE FROM repository WHERE name = ?", name)
 
@@ -131,8 +143,10 @@ class Lake:
         self.repositories = Repositories(self._database)
         self.branches = Branches(self._database)
         self.tags = Tags(self._database)
-        self.commits = Commits(self._database)
-        self.merges = Merges(self._database)
+        self.hooks = Hooks(self._database, self.store)
+        landing = Landing(self._database, self.hooks)
+        self.commits = Commits(self._database, landing)
+        self.merges = Merges(self._database, landing)
         self.diffs = Diffs(self._database)
         self._intake = Intake(self._database, self.store)
         self.objects = Objects(self._database, self.store, self._intake)
@@ -142,6 +156,7 @@ class Lake:
 
     def close(self) -> None:
         """Finish what is being written, and close the database. The caller has stopped all readers."""
+        self.hooks.end()
         self._intake.close()
         self._database.close()
         self.store.close()

@@ -12,7 +12,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ml_assets.lib.devlake import lakefs_only, rest_objects, rest_refs, rest_repositories
+from ml_assets.lib.devlake import lakefs_only, rest_actions, rest_objects, rest_refs, rest_repositories
 from ml_assets.lib.devlake.call import Call, ClientGone
 from ml_assets.lib.devlake.failures import refusal
 from ml_assets.lib.devlake.replies import json_error
@@ -62,6 +62,8 @@ async def _call(lake: Lake, route: Route, scope: Scope, receive: Receive) -> Res
     if route.method not in {"GET", "HEAD"}:
         await call.read_json()
     assert route.answer is not None
+    if route.asks:
+        return await asyncio.get_running_loop().run_in_executor(lake.hooks.threads, route.answer, lake, call)
     return await asyncio.to_thread(route.answer, lake, call)
 
 
@@ -74,6 +76,7 @@ _ROUTER: Final = Router(
         *rest_repositories.ROUTES,
         *rest_refs.ROUTES,
         *rest_objects.ROUTES,
+        *rest_actions.ROUTES,
         *lakefs_only.ROUTES,
         Route("POST", "/auth/login", _login, public=True),  # asked only where nobody authenticates
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
@@ -16,8 +16,7 @@ from ml_assets.lib.devlake.call import (
     matches,
     objects_of,
 )
-from ml_assets.lib.devlake.errors import Invalid, NotFound
-from ml_assets.lib.devlake.page import Page
+from ml_assets.lib.devlake.errors import Invalid
 from ml_assets.lib.devlake.replies import reply, reply_page, repository_json
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
@@ -162,18 +161,6 @@ def _delete_retention(lake: Lake, call: Call) -> Response:
     return reply(204)
 
 
-def _no_runs(lake: Lake, call: Call) -> Response:
-    lake.repositories.get(call.argument("repository"))
-    call.amount()
-    empty: Page[Any] = Page([], more=False)
-    return reply_page(empty, lambda run: run, str)
-
-
-def _nothing(lake: Lake, call: Call) -> Response:
-    lake.repositories.get(call.argument("repository"))
-    raise NotFound("not found")
-
-
 def _patterns(body: object) -> list[str]:
     if body is None:
         raise Invalid("request body has an error: value is required but missing")
@@ -209,8 +196,4 @@ ROUTES: Final = (
     Route("GET", f"{_ONE}/settings/gc_rules", _get_retention),
     Route("PUT", f"{_ONE}/settings/gc_rules", _put_retention),
     Route("DELETE", f"{_ONE}/settings/gc_rules", _delete_retention),
-    Route("GET", f"{_ONE}/actions/runs", _no_runs),
-    Route("GET", f"{_ONE}/actions/runs/{{run_id}}", _nothing),
-    Route("GET", f"{_ONE}/actions/runs/{{run_id}}/hooks", _nothing),
-    Route("GET", f"{_ONE}/actions/runs/{{run_id}}/hooks/{{hook_run_id}}/output", _nothing),
 )

@@ -28,13 +28,14 @@ StreamAnswer = Callable[[Lake, Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A call of the API. ``public`` ones need no authentication."""
+    """A call of the API. ``public`` ones need no authentication; those that ``asks`` may wait for hooks for long."""
 
     method: str
     path: str
     answer: Answer | None = None
     stream: StreamAnswer | None = None
     public: bool = False
+    asks: bool = False
 
 
 class Router:

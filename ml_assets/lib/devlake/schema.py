@@ -9,7 +9,7 @@ from typing import Final
 
 from ml_assets.lib.core.errors import LakeError
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 _FIRST: Final = """
 CREATE TABLE repository (
@@ -54,7 +54,19 @@ CREATE TABLE retention (
 CREATE TABLE collected (name TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
-STEPS: Final[Mapping[int, str]] = {0: _FIRST, 1: _RETENTION}
+_HOOKS: Final = """
+CREATE TABLE action_run (
+    repository TEXT NOT NULL, id TEXT NOT NULL, event TEXT NOT NULL, branch TEXT NOT NULL, source_ref TEXT NOT NULL,
+    commit_id TEXT NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, passed INTEGER NOT NULL,
+    PRIMARY KEY (repository, id)) STRICT, WITHOUT ROWID;
+-- One that was skipped started at 0.
+CREATE TABLE hook_run (
+    repository TEXT NOT NULL, run TEXT NOT NULL, id TEXT NOT NULL, action TEXT NOT NULL, hook TEXT NOT NULL,
+    started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, passed INTEGER NOT NULL, output TEXT NOT NULL,
+    PRIMARY KEY (repository, run, id)) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: Final[Mapping[int, str]] = {0: _FIRST, 1: _RETENTION, 2: _HOOKS}
 """What leads from a version to the next one. A file without a schema has version 0."""
 
 

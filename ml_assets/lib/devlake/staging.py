@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ml_assets.lib.devlake import history, refs, tree
+from ml_assets.lib.devlake import refs, tree
 from ml_assets.lib.devlake.database import Row, Transaction
-from ml_assets.lib.devlake.history import Commit, Words
+from ml_assets.lib.devlake.history import Commit
 from ml_assets.lib.devlake.nodes import COLUMNS, RowNodes
 from ml_assets.lib.devlake.tree import Change, Entry
 
@@ -63,27 +63,10 @@ def is_dirty(transaction: Transaction, repository: str, branch: str, head: Commi
     return next(changes(transaction, repository, branch, head), None) is not None
 
 
-def land(
-    transaction: Transaction,
-    repository: str,
-    branch: str,
-    words: Words,
-    *,
-    tree: str,
-    parents: Sequence[Commit],
-    seconds: int | None = None,
-    squashed: Commit | None = None,
-) -> Commit:
-    """Put a new commit on *branch*; see :func:`history.save`.
-
-    Nothing stays staged: what was, is in the commit, or would change nothing.
-    """
-    commit = history.save(
-        transaction, repository, words, tree=tree, parents=parents, seconds=seconds, squashed=squashed
-    )
+def land(transaction: Transaction, repository: str, branch: str, commit: Commit) -> None:
+    """Put *commit* on *branch*. Nothing stays staged: what was, is in the commit, or would change nothing."""
     clear(transaction, repository, branch)
     refs.move_branch(transaction, repository, branch, commit)
-    return commit
 
 
 def clear(transaction: Transaction, repository: str, branch: str) -> None:
