@@ -285,11 +285,12 @@ def lake_serve(host: str, port: int, root: Path | None) -> None:
 
     from ml_assets.lib.devlake import server
     from ml_assets.lib.devlake.credentials import Credentials
+    from ml_assets.lib.gate.embedded import beside
     from ml_assets.settings import Settings
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    home = Settings.load().state
-    server.serve(root or home / server.ROOT_FOLDER, Credentials.load(home), host=host, port=port, home=home)
+    home, keys = Settings.load().state, Credentials.load(Settings.load().state)
+    server.serve(root or home / server.ROOT_FOLDER, keys, host=host, port=port, home=home, beside=beside)
 
 
 @lake.command("status")
@@ -376,6 +377,37 @@ def lake_restore(folder: Path, root: Path | None) -> None:
     to = root or _root_of_lake()
     done = restore(folder, to)
     click.echo(f"{to} holds {done.files:,} files, {done.bytes:,} bytes")
+
+
+@lake.command("protect")
+@click.option("--url", help="Where a real lakeFS reaches the guard; default: on its own machine, the default port.")
+def lake_protect(url: str | None) -> None:
+    """Let only what was audited and passed onto the target: branch protection, and a guard asked before each merge."""
+    from ml_assets import definitions
+    from ml_assets.lib.gate.guard import PATH, PORT
+    from ml_assets.lib.gate.protect import protect
+
+    machinery = definitions.machinery()
+    embedded = definitions.settings.endpoint_url is None
+    base = url or (machinery.lake.endpoint if embedded else f"http://127.0.0.1:{PORT}")
+    done = protect(machinery.lake, machinery.target, f"{base.rstrip('/').removesuffix(PATH)}{PATH}")
+    click.echo(f"{machinery.target} is changed by merge only, and {done.path} has the guard asked before each")
+    click.echo("written just now" if done.installed else "nothing had to be written")
+
+
+@lake.command("guard")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no TLS.")
+@click.option("--port", help="Port to listen on; default: that of `protect`.", type=int)
+def lake_guard(host: str, port: int | None) -> None:
+    """For a real lakeFS: answer what it asks before merges, until Ctrl-C. The embedded lake has a guard inside."""
+    import logging
+
+    from ml_assets.lib.gate import guard
+    from ml_assets.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    endpoint, key, secret, token = Settings.load().guarded
+    guard.serve(guard.guard_of(endpoint, key, secret, token), host=host, port=port or guard.PORT)
 
 
 def _root_of_lake() -> Path:

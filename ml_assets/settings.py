@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"),
         description="Secret for that lakeFS.",
     )
+    guard_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("LAKEFSACTION_ML_ASSETS_TOKEN"),
+        description="Secret that a real lakeFS and `ml-assets lake guard` share; set it for both.",
+    )
     mlflow_tracking_uri: str | None = Field(
         None,
         validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
@@ -149,6 +154,22 @@ class Settings(BaseSettings):
     def dagster_folder(self) -> Path:
         """Dagster's instance folder, absolute."""
         return self.dagster_home.expanduser().resolve() if self.dagster_home else self.state / "dagster"
+
+    @property
+    def guarded(self) -> tuple[str, str, SecretStr, SecretStr]:
+        """What a guard needs: a real lakeFS, its key id and secret, and the token.
+
+        Raises:
+            ConfigError: One of them is not set.
+        """
+        endpoint, key, secret = self.endpoint_url, self.endpoint_access_key_id, self.endpoint_secret_access_key
+        if not endpoint or not key or not secret or not self.guard_token:
+            raise ConfigError(
+                "a guard needs a real lakeFS and the secret that they share",
+                remedy="set LAKECTL_SERVER_ENDPOINT_URL, its keys, and LAKEFSACTION_ML_ASSETS_TOKEN (for lakeFS too); "
+                "the embedded lake has a guard inside",
+            )
+        return endpoint, key, secret, self.guard_token
 
     @property
     def mlflow_ui(self) -> str:

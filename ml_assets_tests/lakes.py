@@ -19,6 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from ml_assets.lib.devlake import server
+from ml_assets.lib.gate import embedded
 from ml_assets.lib.lake.client import Lake
 
 
@@ -52,7 +53,7 @@ def lake_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         )
         return
     home = tmp_path_factory.mktemp("lake")
-    endpoint = server.ensure(home)
+    endpoint = server.ensure(home, embedded.MODULE)
     try:
         yield LakeEndpoint(endpoint.url, endpoint.access_key_id, endpoint.secret_access_key)
     finally:

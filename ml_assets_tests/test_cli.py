@@ -74,6 +74,7 @@ def test_the_lake_starts_at_the_first_use_and_stays(user: User) -> None:
 
 
 MISTAKES = {
+    "a guard needs a real lakeFS": ["lake", "guard"],
     "there is no asset or stage 'nonsense'": ["materialize", "nonsense"],
     "there is no split version 'x'": ["materialize", "--split", "x"],
     "there is no feature version 'x'": ["materialize", "--features", "x"],

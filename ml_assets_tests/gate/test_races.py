@@ -288,13 +288,15 @@ def test_silent_conflict(place_before: Callable[[Unit], Place], tmp_path: Path) 
     machinery = place.new_machinery()
     lake = machinery.lake
 
-    def silent(source: Any, into: Any, message: str, metadata: Any) -> Commit:
+    def silent(source: Any, into: Any, message: str, metadata: Any, *, allow_empty: bool = False) -> Commit:
         place.materialize(VIEW, machinery=elsewhere(place))
         answer = lake.connection.sdk.refs_api.merge_into_branch(
             lake.repository,
             str(source),
             into.name,
-            merge=lakefs_sdk.Merge(message=message, metadata=dict(metadata), strategy="source-wins"),
+            merge=lakefs_sdk.Merge(
+                message=message, metadata=dict(metadata), strategy="source-wins", allow_empty=allow_empty
+            ),
         )
         return Commit(answer.reference)
 

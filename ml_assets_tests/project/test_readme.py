@@ -36,7 +36,7 @@ def test_every_setting_is_told() -> None:
     """The table of settings has every environment variable that is read, and no other."""
     read = {environment_name(field) for field in Settings.model_fields}
     table = README[README.index("## Settings") : README.index("## Decisions")]
-    assert read == set(re.findall(r"`((?:ML_ASSETS|LAKECTL|MLFLOW|DAGSTER)_[A-Z_]+)`", table))
+    assert read == set(re.findall(r"`((?:ML_ASSETS|LAKECTL|LAKEFSACTION|MLFLOW|DAGSTER)_[A-Z_]+)`", table))
 
 
 @pytest.mark.parametrize("folder", _words(r"^        ([a-z_]+)/ "))

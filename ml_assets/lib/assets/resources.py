@@ -57,8 +57,9 @@ class LakeFSResource(dg.ConfigurableResource[Any]):
         self._note_endpoint()
         if self.endpoint is None:
             from ml_assets.lib.devlake.server import ensure
+            from ml_assets.lib.gate.embedded import MODULE
 
-            found = ensure(Path(self.home))
+            found = ensure(Path(self.home), MODULE)
             return self._connected(found.url, found.access_key_id, found.secret_access_key)
         if not self.access_key_id or not self.secret_access_key:
             raise ConfigError(

@@ -18,6 +18,7 @@ MLAssetsError
 │   ├── DirtyBranch            uncommitted objects are in the way
 │   ├── NothingToCommit        a commit or merge without changes
 │   ├── AccessDenied           credentials or protection refuse
+│   ├── HookRefused            a hook of the repository said no, or could not be asked
 │   ├── LakeBusy               429: too many at once; may be retried
 │   └── LakeUnavailable        no answer, 5xx; whether the call landed is not known
 ├── TableError                 an Iceberg table in the lake
@@ -172,6 +173,12 @@ class AccessDenied(LakeError):
     """Credentials or branch protection refuse the call."""
 
     kind = "access-denied"
+
+
+class HookRefused(LakeError):
+    """A hook of the repository said no to a commit or merge, or could not be asked. Nothing has landed."""
+
+    kind = "hook-refused"
 
 
 class LakeBusy(LakeError):

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -39,9 +40,10 @@ _LOGIN: Final = b"/api/v1/auth/login"
 
 
 class App:
-    """A lake on one port, as an ASGI application."""
+    """A lake on one port, as an ASGI application; and *others* beside it, by path, who let in whom they like."""
 
-    def __init__(self, lake: Lake, credentials: Credentials) -> None:
+    def __init__(self, lake: Lake, credentials: Credentials, others: Mapping[str, ASGIApp] | None = None) -> None:
+        self._others = others or {}
         self._credentials = credentials
         self._gateway: ASGIApp = Gateway(lake, credentials)
         self._rest: ASGIApp = rest_app(lake)
@@ -61,12 +63,8 @@ class App:
         headers, path = Headers(scope=scope), scope["raw_path"]
         if _is_signed_for_s3(headers, scope["query_string"]):
             return self._gateway
-        if web.is_page(scope["path"]):
-            return self._web if self._is_known(headers.get("authorization", "")) else web.unauthorized()
         if not path.startswith(_API):
-            return json_error(
-                404, "this is the API of a lake at /api/v1 and its S3 gateway, with pages for commits and objects only"
-            )
+            return self._choose_beside_the_api(scope["path"], headers)
         route = rest_route(scope["method"], path)
         if route is None or path == _LOGIN:
             return self._login if route else self._rest
@@ -74,6 +72,15 @@ class App:
             return json_error(401, "error authenticating request")
         scope["devlake.user"] = USER
         return self._rest
+
+    def _choose_beside_the_api(self, path: str, headers: Headers) -> ASGIApp:
+        if path in self._others:
+            return self._others[path]
+        if web.is_page(path):
+            return self._web if self._is_known(headers.get("authorization", "")) else web.unauthorized()
+        return json_error(
+            404, "this is the API of a lake at /api/v1 and its S3 gateway, with pages for commits and objects only"
+        )
 
     def _is_known(self, authorization: str) -> bool:
         kind, _, value = authorization.partition(" ")

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,14 +40,15 @@ from ml_assets.lib.devlake.state import ROOT_LOCK, ServerState
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
 THREADS: Final = 48
 """Blocking calls at a time. Most of them wait for the disk together (group commit), so more than there are cores."""
 
-_MODULE: Final = "ml_assets.lib.devlake.server"
-_LOG: Final = logging.getLogger(_MODULE)
+MODULE: Final = "ml_assets.lib.devlake.server"
+_LOG: Final = logging.getLogger(MODULE)
 _LOCK_FILE: Final = "lake.lock"
 _LOG_FILE: Final = "lake.log"
 ROOT_FOLDER: Final = "lake"
@@ -83,10 +84,18 @@ class Status:
     size_bytes: int
 
 
-def ensure(home: Path) -> Endpoint:
+Beside = Callable[[Endpoint], Mapping[str, "ASGIApp"]]
+"""Applications that answer beside the lake, by path. Made when it is known where the lake is."""
+
+
+def ensure(home: Path, module: str = MODULE) -> Endpoint:
     """The endpoint of the lake of the state folder *home*, whose server runs and answers.
 
     Whoever comes first starts the server; it outlives its starter. Safe to call from any number of processes at once.
+
+    Args:
+        home: The state folder.
+        module: Whose :func:`main` serves, if nobody does yet.
 
     Raises:
         ConfigError: The server that runs was started with other keys.
@@ -97,7 +106,7 @@ def ensure(home: Path) -> Endpoint:
     credentials = Credentials.load(home)
     state = _running(home)
     if state is None or not probe.is_healthy(state.url):
-        state = _start_once(home)
+        state = _start_once(home, module)
     probe.check_keys(state.url, credentials)
     return Endpoint(state.url, credentials.access_key_id, credentials.secret_access_key)
 
@@ -152,8 +161,18 @@ def stop(home: Path) -> int | None:
     return state.process.pid
 
 
+def _nobody(_endpoint: Endpoint) -> Mapping[str, ASGIApp]:
+    return {}
+
+
 def serve(
-    root: Path, credentials: Credentials, *, host: str = "127.0.0.1", port: int = 0, home: Path | None = None
+    root: Path,
+    credentials: Credentials,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    home: Path | None = None,
+    beside: Beside = _nobody,
 ) -> None:
     """Serve the lake below *root* in the foreground, until SIGTERM or SIGINT. To be called in the main thread.
 
@@ -163,6 +182,7 @@ def serve(
         host: Address to listen on. Anything but loopback is warned about: there is no TLS.
         port: Port to listen on; 0 for the one that *home* remembers, if it is free, else any free one.
         home: State folder in which other processes find this server.
+        beside: What else answers here.
 
     Raises:
         LakeError: Another server holds *root*, or the address cannot be used.
@@ -179,7 +199,8 @@ def serve(
         if home is not None:
             ServerState(url=url, process=Process.here(), root=root.resolve()).write(home)
         _LOG.info("serving %s at %s", root, url)
-        _run(root, credentials, listener)
+        others = beside(Endpoint(url, credentials.access_key_id, credentials.secret_access_key))
+        _run(root, credentials, listener, others)
     _LOG.info("stopped")
 
 
@@ -187,7 +208,7 @@ class _Ended(SystemExit):
     """A signal asked the server to end."""
 
 
-def _run(root: Path, credentials: Credentials, listener: socket.socket) -> None:
+def _run(root: Path, credentials: Credentials, listener: socket.socket, others: Mapping[str, ASGIApp]) -> None:
     """Answer on *listener* until a signal comes."""
     import uvicorn
 
@@ -198,7 +219,7 @@ def _run(root: Path, credentials: Credentials, listener: socket.socket) -> None:
     with contextlib.closing(Lake(root)) as lake:
         server = uvicorn.Server(
             uvicorn.Config(
-                App(lake, credentials),
+                App(lake, credentials, others),
                 http=BoundedProtocol,
                 lifespan="off",
                 ws="none",
@@ -284,7 +305,7 @@ def _running(home: Path) -> ServerState | None:
     return here if here.process.is_alive() else None
 
 
-def _start_once(home: Path) -> ServerState:
+def _start_once(home: Path, module: str) -> ServerState:
     """Start the server, or wait for the one that somebody else is starting."""
     lock = home / _LOCK_FILE
     try:
@@ -299,18 +320,18 @@ def _start_once(home: Path) -> ServerState:
                         remedy=f"look at {home / _LOG_FILE}, or `ml-assets lake stop` and try again",
                     )
                 time.sleep(0.05)
-            return _start(home)
+            return _start(home, module)
     except Timeout:
         raise LakeUnavailable(
             "another process has been starting the lake for too long", remedy=f"see who holds {lock}"
         ) from None
 
 
-def _start(home: Path) -> ServerState:
+def _start(home: Path, module: str) -> ServerState:
     """Start a server that outlives this process, and wait until it answers."""
     log = home / _LOG_FILE
     begin = log.stat().st_size if log.exists() else 0
-    process = _spawn(home, log)
+    process = _spawn(home, log, module)
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         state = ServerState.read(home)
@@ -328,13 +349,13 @@ def _start(home: Path) -> ServerState:
     raise LakeUnavailable(f"the lake's server {problem}", remedy=f"its log {log} ends with:\n{tail}")
 
 
-def _spawn(home: Path, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(home: Path, log: Path, module: str) -> subprocess.Popen[bytes]:
     root = root_of(home)
     project = str(Path(__file__).parents[3])
     path = os.pathsep.join(part for part in (project, os.environ.get("PYTHONPATH")) if part)
     with log.open("ab") as stream:
         return subprocess.Popen(
-            [sys.executable, "-m", _MODULE, "--home", str(home), "--root", str(root)],
+            [sys.executable, "-m", module, "--home", str(home), "--root", str(root)],
             cwd=home,
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
@@ -351,9 +372,9 @@ def _size(path: Path) -> int:
         return 0
 
 
-def main() -> None:
-    """Serve in the foreground, as `ensure` starts it."""
-    parser = argparse.ArgumentParser(prog=f"python -m {_MODULE}", description="The embedded lake's server.")
+def main(beside: Beside = _nobody) -> None:
+    """Serve in the foreground, as `ensure` starts it, with what else answers here."""
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="The embedded lake's server.")
     parser.add_argument("--home", type=Path, required=True, help="state folder: keys, lock, state")
     parser.add_argument("--root", type=Path, help="folder with the lake's data; default: lake in the state folder")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; there is no TLS")
@@ -363,7 +384,7 @@ def main() -> None:
     home = arguments.home.resolve()
     root = (arguments.root or home / ROOT_FOLDER).resolve()
     try:
-        serve(root, Credentials.load(home), host=arguments.host, port=arguments.port, home=home)
+        serve(root, Credentials.load(home), host=arguments.host, port=arguments.port, home=home, beside=beside)
     except MLAssetsError as error:
         sys.exit(f"{error}")
 

@@ -269,15 +269,24 @@ class Lake:
         # The other two fields of the answer are not read: lakeFS sends them swapped.
         return Commit(self._ask(f"merge base of {one} and {other}", find, str(one), str(other)).base_commit_id)
 
-    def merge(self, source: Branch | Commit, into: Branch, message: str, metadata: Mapping[str, str]) -> Commit:
+    def merge(
+        self,
+        source: Branch | Commit,
+        into: Branch,
+        message: str,
+        metadata: Mapping[str, str],
+        *,
+        allow_empty: bool = False,
+    ) -> Commit:
         """Merge what is committed at *source*. Always makes a commit, which is returned; never resolves a conflict.
 
         Raises:
             Conflict: Both sides changed the same object (`diff` lists them).
             DirtyBranch: *into* has uncommitted objects.
-            NothingToCommit: *source* brings nothing.
+            NothingToCommit: *source* brings nothing, and *allow_empty* is not said.
+            HookRefused: A hook of the repository said no.
         """
-        merge = lakefs_sdk.Merge(message=message, metadata=dict(metadata))
+        merge = lakefs_sdk.Merge(message=message, metadata=dict(metadata), allow_empty=allow_empty)
         into_branch = self._sdk.refs_api.merge_into_branch
         return Commit(
             self._change(f"merge {source} into {into}", into_branch, str(source), into.name, merge=merge).reference

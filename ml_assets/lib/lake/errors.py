@@ -20,6 +20,7 @@ from ml_assets.lib.core.errors import (
     BadRef,
     Conflict,
     DirtyBranch,
+    HookRefused,
     LakeBusy,
     LakeError,
     LakeUnavailable,
@@ -38,7 +39,12 @@ _BY_TEXT: Final[tuple[tuple[int, str, type[LakeError], str], ...]] = (
     # "tag ID x: conflict found": a name clash; a conflict of contents has no subject.
     (409, "ID ", RefExists, "choose another name: a tag or commit has this one"),
     (409, "branch name ", RefExists, "choose another name: a branch has this one"),
-    (412, "hook", LakeError, "look at the hook's run in lakeFS: it refused"),
+    (
+        412,
+        "hook aborted",
+        HookRefused,
+        "its output says why (lakeFS, Actions); if nobody answers, `ml-assets lake protect` says what is missing",
+    ),
 )
 """Status and part of the text; looked at before `_BY_STATUS`."""
 
