@@ -26,6 +26,7 @@ from ml_assets.lib.gate.guard import LONGEST_QUESTION, PATH, TOKEN_VARIABLE, Gua
 from ml_assets.lib.gate.maintain import State, maintain
 from ml_assets.lib.gate.outcome import Published
 from ml_assets.lib.gate.protect import protect
+from ml_assets.lib.lake import protection
 from ml_assets.lib.lake.protection import protected, unprotect
 from ml_assets_tests.devlake.hooked import somebody
 from ml_assets_tests.gate.world import FRAME, SPLIT, UNITS, VIEW, Place, new_run
@@ -181,6 +182,14 @@ def test_a_guard_that_does_not_work(place: Place, status: int, said: str) -> Non
             protect(place.lake, place.target, other.url)
     assert place.head == before
     assert place.target.name not in protected(place.lake)
+
+
+def test_a_rule_without_effect(guard: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not passed off as protection."""
+    monkeypatch.setattr(protection, "refuses_writes", lambda *_: False)
+    monkeypatch.setattr("ml_assets.lib.gate.protect._NOTICED_S", 0.5)
+    with pytest.raises(ConfigError, match="still lets itself be written"):
+        protect(place.lake, place.target, guard)
 
 
 def ask(guard: Guard, body: bytes, *, token: str = "token", method: str = "POST", path: str = PATH) -> tuple[int, str]:

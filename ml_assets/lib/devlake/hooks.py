@@ -134,8 +134,8 @@ class Hooks:
         """
         run = _new_run_id()
         aborted = f"{asked.event} hook aborted, run id '{run}'"
-        if asked.event is Event.MERGE:
-            aborted = f"update branch {asked.branch}: {aborted}"
+        if asked.event is not Event.COMMIT:
+            aborted = f"update branch{f' {asked.branch}' if asked.event is Event.MERGE else ''}: {aborted}"
         try:
             actions = [parse(file[0], self._read(file)) for file in found]
             check_names(actions)

@@ -8,6 +8,7 @@ asked about: they bring back what was published, and the gate needs one.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,9 @@ from ml_assets.lib.lake import protection
 
 if TYPE_CHECKING:
     from ml_assets.lib.lake.client import Lake
+
+_NOTICED_S: Final = 30.0
+"""Within so long lakeFS follows a new rule; it keeps rules in memory for some seconds."""
 
 _TRIAL: Final = "protect-trial-"
 """What the names of branches begin with on which the guard is tried out."""
@@ -67,7 +71,7 @@ def protect(lake: Lake, target: Branch, url: str) -> Protected:
         url: Where lakeFS reaches the guard.
 
     Raises:
-        ConfigError: The guard refuses what it should accept, or lets everything through.
+        ConfigError: The guard refuses what it should accept, or lets everything through; or the rule has no effect.
         TargetDirty: The target has uncommitted objects.
         AccessDenied: A rule that covers more than the target protects it, or permissions do not suffice.
     """
@@ -77,6 +81,7 @@ def protect(lake: Lake, target: Branch, url: str) -> Protected:
     if installed:
         _install(lake, target, path, content)
     protection.protect(lake, target)
+    _wait(lake, target, protected=True)
     return Protected(path=path, installed=installed)
 
 
@@ -91,7 +96,9 @@ def _install(lake: Lake, target: Branch, path: str, content: bytes) -> None:
             remedy=f"commit or reset them: `lakectl branch reset lakefs://{lake.repository}/{target}`",
         )
     before = lake.head(target)
-    protection.unprotect(lake, target)  # for a moment: only a commit, not a merge, can change whom a merge asks
+    if protection.refuses_writes(lake, target):  # lifted for a moment: a merge cannot change whom merges ask
+        protection.unprotect(lake, target)
+        _wait(lake, target, protected=False)
     try:
         lake.put(target, path, content)
         commit = lake.commit(target, f"protect {target}", {})
@@ -105,13 +112,27 @@ def _install(lake: Lake, target: Branch, path: str, content: bytes) -> None:
         )
 
 
+def _wait(lake: Lake, target: Branch, *, protected: bool) -> None:
+    """Return when lakeFS protects the target, or no more."""
+    deadline = time.monotonic() + _NOTICED_S
+    while protection.refuses_writes(lake, target) is not protected:
+        if time.monotonic() > deadline:
+            state, done = ("lets itself", "set") if protected else ("refuses to", "lifted")
+            raise ConfigError(
+                f"{target} still {state} be written, {_NOTICED_S:.0f} s after the rule about it was {done}",
+                remedy="look at the branch protection and the permissions of the repository, and protect again",
+            )
+        time.sleep(0.2)
+
+
 def _try_out(lake: Lake, target: Branch, path: str, content: bytes, url: str) -> None:
     """Merge nothing, and then a stray object, between branches that ask the guard."""
     token = uuid.uuid4().hex[:8]
     source, into = Branch(f"{_TRIAL}{token}-source"), Branch(f"{_TRIAL}{token}")
     try:
+        head = lake.head(target)  # by its id: lakeFS would remember for some seconds that the branch has nobody asked
         for branch in (source, into):
-            lake.branch(branch, target, hidden=True)
+            lake.branch(branch, head, hidden=True)
             lake.put(branch, path, content)
             lake.commit(branch, "try the guard out", {}, allow_empty=True)
         _must_pass(lake, source, into, url)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import uuid
+from typing import TYPE_CHECKING, Final
 
 import lakefs_sdk
+
+from ml_assets.lib.core.errors import AccessDenied
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.refs import Branch
     from ml_assets.lib.lake.client import Lake
+
+_NOTHING: Final = f"_lakefs_actions/nothing-{uuid.uuid4().hex}"
+"""Where no object is, so that it can be removed without harm."""
 
 
 def protected(lake: Lake) -> frozenset[str]:
@@ -28,6 +34,16 @@ def unprotect(lake: Lake, branch: Branch) -> None:
     globs, tag = _rules(lake)
     if branch.name in globs:
         _set_rules(lake, globs - {branch.name}, tag)
+
+
+def refuses_writes(lake: Lake, branch: Branch) -> bool:
+    """Whether *branch* is protected by now: lakeFS needs some seconds to notice its own rules."""
+    where, call = f"{lake.repository}: try {branch}", lake.connection.sdk.objects_api.delete_object
+    try:
+        lake.connection.change(where, call, lake.repository, branch.name, _NOTHING)
+    except AccessDenied:
+        return True
+    return False
 
 
 def _rules(lake: Lake) -> tuple[frozenset[str], str]:
