@@ -8,11 +8,12 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
-from ml_assets.lib.core.errors import LakeError, MissingInput, MLAssetsError, StaleInput
+from ml_assets.lib.core.errors import LakeError, MissingInput, MLAssetsError, StaleInput, TooManyTries
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare import Declarations
@@ -39,7 +40,9 @@ class Task:
         paths: Of a source: files that are published one after the other; its own one if there are none.
         append: Whether sources are appended to.
         until: Whether to go on until all tasks are done that do not.
+        insists: Whether to materialize again after too many tries.
         faults: Share of requests to the lake that meet a fault.
+        lose: Which request to the lake, from 1, gets no answer although it does what it says; none if 0.
     """
 
     place: Place
@@ -47,7 +50,9 @@ class Task:
     paths: tuple[Path, ...] = ()
     append: bool = False
     until: bool = False
+    insists: bool = False
     faults: float = 0.0
+    lose: int = 0
 
     def declared(self) -> Declarations:
         """What is declared for it."""
@@ -100,7 +105,9 @@ class _Publisher:
         """As of any process; requests meet faults if the task says so."""
         made = self.task.place.new_machinery(self.task.declared(), self.observe)
         made.systems  # noqa: B018  (all that takes time before the first step)
-        if self.task.faults:
+        if self.task.lose:
+            Faults(made.lake, ("lost" if number == self.task.lose else "pass" for number in count(1)))
+        elif self.task.faults:
             Faults(made.lake, _weather(self.task.faults, f"{self.task.unit} {self.task.paths}"))
         return made
 
@@ -115,7 +122,7 @@ class _Publisher:
             self.once(machinery, None)
 
     def once(self, machinery: Machinery, path: Path | None) -> Outcome:
-        """Materialize; again while an input is missing or stale, or the lake stays silent."""
+        """Materialize; again while an input is missing or stale, the lake stays silent, or others are faster."""
         while True:
             self.tries.append(0)
             try:
@@ -124,8 +131,8 @@ class _Publisher:
                 self.outcomes.append(type(error).__name__)
                 time.sleep(random.uniform(_PAUSE_S, 5 * _PAUSE_S))
                 continue
-            except LakeError as error:
-                if not self.task.faults:
+            except (LakeError, TooManyTries) as error:
+                if not (self.task.insists if isinstance(error, TooManyTries) else self.task.faults or self.task.lose):
                     raise
                 self.outcomes.append(type(error).__name__)
                 continue

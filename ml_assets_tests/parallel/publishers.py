@@ -1,6 +1,8 @@
 """Many publishers at once, each a process of its own: nothing is lost, and every publication says the truth.
 
-    python -m ml_assets_tests.parallel.publishers 50          # every scene
+    python -m ml_assets_tests.parallel.publishers 50               # every scene
+    python -m ml_assets_tests.parallel.publishers 50 --lose        # publisher n gets no answer to its n-th request
+    python -m ml_assets_tests.parallel.publishers 20 --faults 0.1  # of all requests a tenth meets a fault
 
 On the embedded lake; with ``LAKECTL_SERVER_ENDPOINT_URL`` set, on that one. A scene is played on one machine (one state
 folder, so that publishers are polite to one another) and as if each publisher had one of its own (only the lake is
@@ -50,6 +52,9 @@ from ml_assets_tests.parallel.processes import Task, Told, publish_at_once
 
 RESTING: Final = (SPLIT, JUNE, VIEW, CARS, FRAME)
 """What rests on the source."""
+STRANGERS: Final = 8
+"""So many at most want one table to hold something else where no machine gives them turns: of all that try at the same
+time one lands, so the work grows with their square."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class Stage:
         count: Publishers.
         machines: Whether each has a state folder of its own.
         faults: Share of requests that meet a fault.
+        lose: Whether publisher n gets no answer to its n-th request.
     """
 
     world: World
@@ -69,6 +75,17 @@ class Stage:
     count: int
     machines: bool = False
     faults: float = 0.0
+    lose: bool = False
+
+    @property
+    def calm(self) -> bool:
+        """Whether every request is answered."""
+        return not (self.faults or self.lose)
+
+    @property
+    def rivals(self) -> int:
+        """How many want one table to hold something else."""
+        return min(self.count, STRANGERS) if self.machines else self.count
 
     def place(self) -> Place:
         """A target on which nothing is published."""
@@ -78,10 +95,11 @@ class Stage:
         """A task for each unit, each at the machine where it is done."""
         homes = [self.folder / f"home-{n}" if self.machines else place.home for n in range(len(units))]
         tasks = []
-        for unit, home in zip(units, homes, strict=True):
+        for number, (unit, home) in enumerate(zip(units, homes, strict=True), 1):
             home.mkdir(exist_ok=True)
-            at = replace(place, home=home, _kept={})
-            tasks.append(Task(place=at, unit=unit, faults=self.faults, **options))  # type: ignore[arg-type]
+            faults = {"faults": self.faults, "lose": number if self.lose else 0}
+            insists, at = self.machines or not self.calm, replace(place, home=home, _kept={})
+            tasks.append(Task(place=at, unit=unit, insists=insists, **faults, **options))  # type: ignore[arg-type]
         return tasks
 
 
@@ -141,7 +159,7 @@ def different_units(stage: Stage) -> Played:
     serial = stage.world.base.publication(SOURCE).digest
     assert {serial} == {found.digest for found in place.published().values()}
     assert stage.count == len(place.published())
-    if not stage.faults:
+    if stage.calm:
         assert {"Published": stage.count} == played.outcomes
         assert {1} == set(played.tries)
     return played
@@ -152,7 +170,7 @@ def equal_files(stage: Stage) -> Played:
     place = stage.place()
     played = _play(place, stage.tasks(place, [SOURCE] * stage.count))
     assert stage.world.base.publication(SOURCE).digest == place.publication(SOURCE).digest
-    if not stage.faults:
+    if stage.calm:
         assert {"Published": 1, "Unchanged": stage.count - 1} == played.outcomes
     return played
 
@@ -160,14 +178,13 @@ def equal_files(stage: Stage) -> Played:
 def rivals(stage: Stage) -> Played:
     """All publish one source, each from a file of its own: one after the other, all of them land."""
     place = stage.place()
-    paths = [write_trips(stage.folder / f"rival-{n}.csv", trips(TRIPS + n)) for n in range(stage.count)]
     tasks = [
-        replace(task, paths=(path,))
-        for task, path in zip(stage.tasks(place, [SOURCE] * stage.count), paths, strict=True)
+        replace(task, paths=(write_trips(stage.folder / f"rival-{n}.csv", trips(TRIPS + n)),))
+        for n, task in enumerate(stage.tasks(place, [SOURCE] * stage.rivals))
     ]
     played = _play(place, tasks)
     expected = {task.paths: digest(declarations().sources[SOURCE.name].function(task.paths[0])) for task in tasks}
-    if not stage.faults:
+    if stage.calm:
         assert {task: (expected[task],) for task in expected} == {t.task.paths: t.digests for t in played.told}
     assert place.publication(SOURCE).digest in expected.values()
     return played
@@ -178,13 +195,13 @@ def appenders(stage: Stage) -> Played:
     place = log_place(stage.place())
     tasks = [
         replace(task, paths=(write_batch(stage.folder, n),))
-        for n, task in enumerate(stage.tasks(place, [SOURCE] * stage.count, append=True))
+        for n, task in enumerate(stage.tasks(place, [SOURCE] * stage.rivals, append=True))
     ]
     played = _play(place, tasks)
-    expected = sorted(row["trip"] for n in range(stage.count) for row in batch(n))
+    expected = sorted(row["trip"] for n in range(stage.rivals) for row in batch(n))
     assert expected == sorted(row["trip"] for row in place.rows(SOURCE))
-    if not stage.faults:
-        assert {"Published": stage.count} == played.outcomes
+    if stage.calm:
+        assert stage.rivals == played.outcomes["Published"]
     return played
 
 
@@ -230,6 +247,7 @@ def main() -> None:
     arguments.add_argument("count", type=int, nargs="?", default=50)
     arguments.add_argument("--scene", choices=SCENES, action="append")
     arguments.add_argument("--faults", type=float, default=0.0, help="share of requests that meet a fault")
+    arguments.add_argument("--lose", action="store_true", help="publisher n gets no answer to its n-th request")
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, _endpoint(Path(folder) / "lake") as endpoint:
         write_distribution(installed := Path(folder) / "installed")
@@ -238,7 +256,14 @@ def main() -> None:
         for name in asked.scene or SCENES:
             for machines in (False, True):
                 (home := Path(folder) / f"{name}-{machines}").mkdir()
-                stage = Stage(world=world, folder=home, count=asked.count, machines=machines, faults=asked.faults)
+                stage = Stage(
+                    world=world,
+                    folder=home,
+                    count=asked.count,
+                    machines=machines,
+                    faults=asked.faults,
+                    lose=asked.lose,
+                )
                 played = SCENES[name](stage)
                 where = "a machine each" if machines else "one machine"
                 counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(played.outcomes.items()))

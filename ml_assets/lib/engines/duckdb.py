@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # heavy, and only named in a signature
     from pyiceberg.schema import Schema
 
 _ROWS_PER_BATCH: Final = 1 << 17
+_NO_PROGRESS_BAR: Final = "SET enable_progress_bar = false"
+"""It would be drawn into the output of whoever computes. Each cursor has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class DuckDB:
         except duckdb.Error as error:
             raise ConfigError(f"DuckDB refuses {given}: {error}", remedy="correct the setting of the engine") from error
         backend.con.execute("SET GLOBAL TimeZone = 'UTC'")  # cursors, too
+        backend.con.execute(_NO_PROGRESS_BAR)
         return backend
 
 
@@ -104,6 +107,7 @@ class DuckDBSession:
         sql, schema = self._sql(expr), arrow.schema_of(expr)
         cursor = self._backend.con.cursor()
         with _translated("compute an expression"):
+            cursor.execute(_NO_PROGRESS_BAR)
             reader = cursor.execute(sql).to_arrow_reader(_ROWS_PER_BATCH)
         return pa.RecordBatchReader.from_batches(schema, _stream(cursor, reader, schema))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ml_assets.lib.core.errors import LostCommit, TooManyTries
@@ -24,10 +27,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES: Final = 5
+_PATIENCE_S: Final = 600
 
 
-def tried(unit: Unit, attempt: Callable[[], T]) -> T:
+def tried(unit: Unit, attempt: Callable[[], T], state: Path) -> T:
     """What *attempt* gives, begun again while the target moves under it.
+
+    Who begins again waits for its turn: of all that lost a race for a unit on this machine, one at a time tries again.
+
+    Args:
+        unit: The unit.
+        attempt: One try.
+        state: State folder of this machine; holds the locks by which they wait.
 
     Raises:
         TooManyTries: It moved at every try.
@@ -46,7 +57,21 @@ def tried(unit: Unit, attempt: Callable[[], T]) -> T:
         retry=retry_if_exception_type(StartAgain),
         retry_error_callback=give_up,
     )
-    return tries(attempt)
+    with ExitStack() as turn:
+
+        def one() -> T:
+            if tries.statistics["attempt_number"] == 2:  # noqa: PLR2004  (the first that begins again)
+                _await_turn(turn, state / "turns" / f"{unit.slug}.lock")
+            return attempt()
+
+        return tries(one)
+
+
+def _await_turn(turn: ExitStack, lock: Path) -> None:
+    """Politeness, as with the lock around the merge: who has waited too long goes on all the same."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(Timeout):
+        turn.enter_context(FileLock(lock, timeout=_PATIENCE_S))
 
 
 def open_branch(lake: Lake, unit: Unit, run: Run, pin: Commit, published: Publication | None) -> tuple[Branch, int]:

@@ -121,7 +121,7 @@ class Gate:
             TooManyTries: The target or an input moved at every try.
             LakeError, TableError, EngineError, TrackingError: An outside system refused; the target has not moved.
         """
-        return tried(work.unit, lambda: self._attempt(work, run, recompute=recompute))
+        return tried(work.unit, lambda: self._attempt(work, run, recompute=recompute), self.state)
 
     def _attempt(self, work: Work, run: Run, *, recompute: bool) -> Outcome:
         progress = _Progress(work.unit, self.observe)

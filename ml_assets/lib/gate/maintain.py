@@ -114,7 +114,7 @@ def maintain(
             if dry_run:
                 yield maintenance.look(unit, machinery.lake.head(machinery.target))
             else:
-                yield tried(unit, partial(maintenance.attempt, unit))
+                yield tried(unit, partial(maintenance.attempt, unit), machinery.state)
         except (GateError, TableError) as error:
             yield Maintained(unit=unit, state=State.FAILED, note=str(error))
 
