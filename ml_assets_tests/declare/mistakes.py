@@ -51,6 +51,26 @@ CASES = {
         VIEW, "contracts.Speed", "contracts.Trips",
         DeclarationError, r"speed has contract .*Trips", r"FeatureContract",
     ),
+    "partitioned by no column": Mistake(
+        VIEW, "@feature_view(", '@feature_view(partition_by=("bus",), ',
+        ContractMismatch, r"partition_by names 'bus'", r"one of: car",
+    ),
+    "partitioned by a period of no time": Mistake(
+        SOURCE, "@source(", '@source(partition_by=("day(minutes)",), ',
+        ContractMismatch, r"partition_by says day\(minutes\) and the column is int32", r"month\(at\)",
+    ),
+    "partitioned by moments": Mistake(
+        SOURCE, "@source(", '@source(partition_by=("started",), ',
+        ContractMismatch, r"partition_by says started and the column is timestamp", r"month\(at\)",
+    ),
+    "partitioned by another function": Mistake(
+        SOURCE, "@source(", '@source(partition_by=("week(started)",), ',
+        DeclarationError, r"partition_by: 'week\(started\)' is no column", r"year, month, day, hour",
+    ),
+    "partitioned twice by a column": Mistake(
+        SOURCE, "@source(", '@source(partition_by=("day(started)", "year(started)"), ',
+        DeclarationError, r"partition_by: started is there twice", r"name a column",
+    ),
     "split of unknown source": Mistake(
         SPLIT, 'of="trips", key', 'of="rides", key',
         UnknownUpstream, r"splits 'rides'", r"one of: trips",

@@ -25,7 +25,14 @@ class MemoryTables:
         return pa.RecordBatchReader.from_batches(found.schema, found.to_batches(max_chunksize=2))
 
     def write(
-        self, table: str, branch: Branch, rows: pa.RecordBatchReader, *, schema: Any, properties: Mapping[str, str]
+        self,
+        table: str,
+        branch: Branch,
+        rows: pa.RecordBatchReader,
+        *,
+        schema: Any,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Keep the rows."""
         self.tables[table] = rows.read_all()

@@ -313,13 +313,14 @@ def test_a_table_of_another_tool_gets_the_properties(tables: Tables, work: Branc
     assert {**properties, **TABLE_PROPERTIES, "other": "kept"} == properties
 
 
-def test_a_partitioned_table_is_not_replaced(tables: Tables, work: Branch) -> None:
-    """Spark made it, Spark replaces it."""
+def test_a_table_that_another_tool_partitioned(tables: Tables, work: Branch) -> None:
+    """It is replaced as the caller says: unpartitioned, unless it says something else."""
     loaded = tables.catalog(work).create_table(TABLE, ROUTE)
     with loaded.update_spec() as update:
         update.add_identity("carrier")
-    with pytest.raises(TableError, match="is partitioned"):
-        write(tables, work, 1)
+    write(tables, work, 1)
+    assert keys(tables, work) == [1]
+    assert tables.catalog(work).load_table(TABLE).spec().is_unpartitioned()
 
 
 def test_upsert_after_add_column_needs_an_append_first(tables: Tables, work: Branch) -> None:

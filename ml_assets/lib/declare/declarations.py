@@ -108,6 +108,7 @@ class Source(Declaration):
         libraries: Distributions on whose version the result depends.
         append: Whether the rows of each new file are appended to the table instead of replacing what is in it: for
             prediction logs and other tables that come in batches. A file that is in the table is not appended again.
+        partition_by: What the table's files are parted by: columns, or a period of a time, as in ``month(started)``.
     """
 
     stage: ClassVar[str] = "sources"
@@ -118,6 +119,7 @@ class Source(Declaration):
     known_at: Mapping[str, str] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     append: bool = False
+    partition_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ class FeatureView(Declaration):
         keys: The entity.
         ttl: Oldest age at which a value still counts; ``None`` means any age.
         contract: Keys, ``event_timestamp`` and values.
+        partition_by: As of a `Source`. It may change under a version: it moves no row.
         deterministic: False opts out of the refusals of `ml_assets.lib.declare.determinism`.
     """
 
@@ -167,6 +170,7 @@ class FeatureView(Declaration):
     keys: Entity
     ttl: timedelta | None
     contract: type[FeatureContract]
+    partition_by: tuple[str, ...] = ()
     deterministic: bool = True
 
     @property
@@ -255,6 +259,7 @@ def source(
     rules: tuple[Rule, ...] = (),
     libraries: tuple[str, ...] = (),
     append: bool = False,
+    partition_by: tuple[str, ...] = (),
     owner: str = "",
 ) -> Callable[[Callable[..., Any]], Source]:
     """Declare a raw table; see `Source`. The name is the function's unless given."""
@@ -271,6 +276,7 @@ def source(
             known_at=dict(known_at or {}),
             libraries=libraries,
             append=append,
+            partition_by=partition_by,
         )
 
     return declare
@@ -310,6 +316,7 @@ def feature_view(
     ttl: timedelta | None,
     contract: type[FeatureContract] | None = None,
     name: str | None = None,
+    partition_by: tuple[str, ...] = (),
     rules: tuple[Rule, ...] = (),
     owner: str = "",
     deterministic: bool = True,
@@ -326,6 +333,7 @@ def feature_view(
             keys=keys,
             ttl=ttl,
             contract=_given(contract, FeatureContract, function),
+            partition_by=partition_by,
             deterministic=deterministic,
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT, SPLITS
+from ml_assets.lib.core.partitioning import PERIODS, partition_fields
 from ml_assets.lib.core.recipe import canonical_json
 from ml_assets.lib.declare.contracts import Column, Contract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
@@ -88,12 +89,14 @@ def _own(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationE
     """What only declarations of its kind can get wrong."""
     if isinstance(decl, Source):
         yield from _source(decl)
+        yield from _partitions(decl)
     elif isinstance(decl, Split):
         yield from _upstream(declarations, decl)
         yield from _split(declarations, decl)
     elif isinstance(decl, FeatureView):
         yield from _upstream(declarations, decl)
         yield from _view(decl)
+        yield from _partitions(decl)
     elif isinstance(decl, Frame):
         yield from _upstream(declarations, decl)
         yield from _frame(declarations, decl)
@@ -129,6 +132,29 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             yield ContractMismatch(
                 f"{source.place}: time {name!r} is {types.get(name, 'not a column')} in {source.contract.__name__}",
                 remedy="name a column of type Timestamp",
+            )
+
+
+def _partitions(decl: Source | FeatureView) -> Iterator[DeclarationError]:
+    """What files are parted by, against the contract."""
+    types = {column.name: column.type for column in decl.contract.columns()}
+    try:
+        fields = partition_fields(decl.partition_by)
+    except ValueError as error:
+        yield DeclarationError(
+            f"{decl.place} has partition_by: {error}", remedy=f"name a column, or one of {_list(PERIODS)} of a time"
+        )
+        return
+    for field in fields:
+        if field.column not in types:
+            what = f"{decl.place}: partition_by names {field.column!r}"
+            yield _unknown(ContractMismatch, what, "column of its contract", types)
+            continue
+        kind = types[field.column]
+        if (field.period is not None) != (kind == TIMESTAMP) or kind.startswith("float"):
+            yield ContractMismatch(
+                f"{decl.place}: partition_by says {field} and the column is {kind}",
+                remedy="use a period of a time, as in 'month(at)', and the value of text, whole numbers or dates",
             )
 
 

@@ -112,10 +112,18 @@ class DuckDBSession:
         return pa.RecordBatchReader.from_batches(schema, _stream(cursor, reader, schema))
 
     def write(
-        self, expr: ir.Table, table: str, branch: Branch, *, schema: Schema, properties: Mapping[str, str]
+        self,
+        expr: ir.Table,
+        table: str,
+        branch: Branch,
+        *,
+        schema: Schema,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Stream the rows of *expr* into *table*."""
-        self._tables.write(table, branch, self.batches(expr), schema=schema, properties=properties)
+        rows = self.batches(expr)
+        self._tables.write(table, branch, rows, schema=schema, properties=properties, partition_by=partition_by)
 
     def row_sum(self, expr: ir.Table) -> RowSum:
         """Row sum of *expr*, as it streams."""

@@ -38,8 +38,9 @@ class TableStore(Protocol):
         *,
         schema: Schema,
         properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
-        """Replace all rows of *table* on *branch*; creates it or evolves it to exactly *schema*."""
+        """Replace all rows of *table* on *branch*; creates it or evolves it to exactly *schema* and *partition_by*."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +111,24 @@ class Session(Protocol):
         """
 
     def write(
-        self, expr: ir.Table, table: str, branch: Branch, *, schema: Schema, properties: Mapping[str, str]
+        self,
+        expr: ir.Table,
+        table: str,
+        branch: Branch,
+        *,
+        schema: Schema,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Replace all rows of *table* on *branch* by those of *expr*, in the order in which it sorts them, if it does.
+
+        Args:
+            expr: The rows.
+            table: Which table.
+            branch: Where, uncommitted.
+            schema: Names, order, types and docs.
+            properties: Recorded with the snapshot.
+            partition_by: Columns, or periods of times (``month(at)``), by which the files are parted.
 
         Raises:
             EngineError: The expression cannot be run.

@@ -139,14 +139,35 @@ class SparkEngineSession:
         return pa.RecordBatchReader.from_batches(schema, _stream(rows, schema))
 
     def write(
-        self, expr: ir.Table, table: str, branch: Branch, *, schema: Schema, properties: Mapping[str, str]
+        self,
+        expr: ir.Table,
+        table: str,
+        branch: Branch,
+        *,
+        schema: Schema,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """The executors write the rows of *expr* into *table*."""
         if self._lake is None:
-            self._tables.write(table, branch, self.batches(expr), schema=schema, properties=properties)
+            self._tables.write(
+                table,
+                branch,
+                self.batches(expr),
+                schema=schema,
+                properties=properties,
+                partition_by=partition_by,
+            )
             return
         with _translated(f"write {table}"):
-            self._lake.write(self._backend.frame(expr), table, branch, schema=schema, properties=properties)
+            self._lake.write(
+                self._backend.frame(expr),
+                table,
+                branch,
+                schema=schema,
+                properties=properties,
+                partition_by=partition_by,
+            )
 
     def row_sum(self, expr: ir.Table) -> RowSum:
         """Row sum of *expr*, added up by the executors."""

@@ -166,7 +166,7 @@ class Plan:
             **common,  # type: ignore[arg-type]  # one dict of mixed fields, checked by the dataclasses' own names
             inputs={},
             rules=self.declarations.rules_hash(source),
-            parameters={"files": SourceWork.file_hashes(files)},
+            parameters={"files": SourceWork.file_hashes(files), **_layout(source.partition_by)},
             libraries=library_versions(source.libraries),
             contract=source.contract,
             table_rules=source.rules,
@@ -181,6 +181,7 @@ class Plan:
             **common,  # type: ignore[arg-type]  # as above
             inputs={name: Unit("sources", name) for name in declaration.parameters},
             rules=self.declarations.rules_hash(declaration),
+            parameters=_layout(declaration.partition_by) if isinstance(declaration, FeatureView) else {},
             seed=declaration.seed if isinstance(declaration, Split) else None,
             contract=self.declarations.contract(declaration),
             table_rules=declaration.rules,
@@ -255,6 +256,11 @@ def _assets(declarations: Declarations) -> Iterator[Asset]:
         yield Asset(
             stage="models", name=model.name, declarations=(model,), checks=checks, by_split=True, by_feature=True
         )
+
+
+def _layout(partition_by: tuple[str, ...]) -> dict[str, Json]:
+    """What determines the files of a table but not its rows; nothing where nothing was said."""
+    return {"partition_by": list(partition_by)} if partition_by else {}
 
 
 def _names(rules: tuple[Rule, ...]) -> tuple[str, ...]:

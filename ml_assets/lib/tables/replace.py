@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Transaction
@@ -45,6 +46,10 @@ class ReplaceRows(_OverwriteFiles):
 
     def _existing_manifests(self) -> list[ManifestFile]:
         return []
+
+    def _build_delete_files_partition_predicate(self) -> None:
+        """All files go: no need to find their manifests by an expression that names each partition."""
+        self._predicate = AlwaysTrue()
 
 
 class RewriteFiles(_OverwriteFiles):

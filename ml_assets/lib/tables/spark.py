@@ -129,7 +129,14 @@ class SparkTables:
         return reader.table(self._name(table, ref)).select(*(f"`{name}`" for name in schema.names)), schema
 
     def write(
-        self, rows: DataFrame, table: str, branch: Branch, *, schema: Schema, properties: Mapping[str, str]
+        self,
+        rows: DataFrame,
+        table: str,
+        branch: Branch,
+        *,
+        schema: Schema,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Make the table, or replace its schema and all of its rows, as `Tables.write` does, but from the executors.
 
@@ -137,7 +144,7 @@ class SparkTables:
         """
         from pyspark.sql.functions import lit
 
-        self._tables.prepare(table, branch, schema=schema)
+        self._tables.prepare(table, branch, schema=schema, partition_by=partition_by)
         writer = rows.writeTo(self._name(table, branch))
         for name, value in properties.items():
             writer = writer.option(f"snapshot-property.{name}", value)

@@ -27,9 +27,10 @@ from ml_assets.lib.tables.errors import translated
 from ml_assets.lib.tables.file_io import PinnedFileIO, location_of
 from ml_assets.lib.tables.files import read_files
 from ml_assets.lib.tables.layout import FORMAT_VERSION, refuse_foreign
+from ml_assets.lib.tables.partitions import ReplaceSpec, refuse_lost_partitions
 from ml_assets.lib.tables.replace import ReplaceRows, append_files
 from ml_assets.lib.tables.schemas import ReplaceSchema, arrow_schema, conform, evolved, refuse_loss
-from ml_assets.lib.tables.writer import ROW_GROUP_ROWS, DataFileWriter, row_groups
+from ml_assets.lib.tables.writer import ROW_GROUP_ROWS, TableWriter, row_groups
 
 TABLE_PROPERTIES: Final[Mapping[str, str]] = {
     "write.parquet.compression-codec": "zstd",
@@ -162,6 +163,7 @@ class Tables:
         *,
         schema: Schema,
         properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Make the table, or replace its schema and all of its rows, as one snapshot on *branch*, uncommitted.
 
@@ -174,12 +176,14 @@ class Tables:
             rows: Columns by name; types are cast to the schema's where no value changes.
             schema: Names, order, types, nullability and docs; its field ids do not matter.
             properties: Recorded with the snapshot: run, code commit, user, recipe.
+            partition_by: What the files are parted by: columns, or periods of times in UTC, as in ``month(at)``. Rows
+                may come in any order.
 
         Raises:
             CommitRaced: Somebody else did.
-            TableError: The rows do not fit the schema.
+            TableError: The rows do not fit the schema, or it cannot be partitioned so.
         """
-        self._write(table, branch, rows, schema, properties, replace=True)
+        self._write(table, branch, rows, schema=schema, properties=properties, partition_by=partition_by, replace=True)
 
     def append(
         self,
@@ -189,6 +193,7 @@ class Tables:
         *,
         schema: Schema,
         properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """As `write`, but the rows that are in the table stay in it; its schema may get wider, not narrower.
 
@@ -196,25 +201,26 @@ class Tables:
             CommitRaced: As `write`.
             TableError: As `write`, or a column that is in the table would go, or be required of rows that lack it.
         """
-        self._write(table, branch, rows, schema, properties, replace=False)
+        self._write(table, branch, rows, schema=schema, properties=properties, partition_by=partition_by, replace=False)
 
     def _write(
         self,
         table: str,
         branch: Branch,
         rows: pa.RecordBatchReader | pa.Table,
+        *,
         schema: Schema,
         properties: Mapping[str, str],
-        *,
+        partition_by: Sequence[str],
         replace: bool,
     ) -> None:
         with translated(table, branch):
-            loaded, transaction = self._begin(table, branch, schema)
+            loaded, transaction = self._begin(table, branch, schema, partition_by)
             if not replace:
                 refuse_loss(loaded.schema(), transaction.table_metadata.schema(), where=f"{table} on {branch}")
         metadata = transaction.table_metadata
         io = PinnedFileIO(self.lake, branch, metadata.properties)
-        writer = DataFileWriter(metadata, io)
+        writer = TableWriter(metadata, io)
         # Errors of whoever makes the rows pass as they are: only the writing is translated.
         for group in row_groups(conform(rows, arrow_schema(metadata.schema()), where=f"{table} on {branch}")):
             with translated(table, branch):
@@ -228,16 +234,17 @@ class Tables:
                 append_files(transaction, added, properties)
             transaction.commit_transaction()
 
-    def prepare(self, table: str, branch: Branch, *, schema: Schema) -> None:
+    def prepare(self, table: str, branch: Branch, *, schema: Schema, partition_by: Sequence[str] = ()) -> None:
         """Make the table, or give it *schema*, as `write` does; its rows are left to an engine that writes them itself.
 
         Args:
             table: Which.
             branch: Where, uncommitted.
             schema: As for `write`.
+            partition_by: As for `write`.
         """
         with translated(table, branch):
-            _, transaction = self._begin(table, branch, schema)
+            _, transaction = self._begin(table, branch, schema, partition_by)
             transaction.commit_transaction()
 
     def drop(self, table: str, branch: Branch) -> None:
@@ -272,8 +279,10 @@ class Tables:
         with translated(table, ref):
             return self.catalog(ref).load_table(table)
 
-    def _begin(self, table: str, branch: Branch, schema: Schema) -> tuple[Table, Transaction]:
-        """The table as it is, made if there is none, and a transaction in which it has *schema*."""
+    def _begin(
+        self, table: str, branch: Branch, schema: Schema, partition_by: Sequence[str]
+    ) -> tuple[Table, Transaction]:
+        """The table as it is, made if there is none, and a transaction in which it has *schema* and *partition_by*."""
         catalog = self.catalog(branch)
         try:
             loaded = catalog.load_table(table)
@@ -281,11 +290,12 @@ class Tables:
             properties = {"format-version": str(FORMAT_VERSION), **TABLE_PROPERTIES}
             loaded = catalog.create_table(table, schema, properties=properties)
         refuse_foreign(loaded.metadata, location=location_of(table_path(table), self.lake.repository))
-        if not loaded.spec().is_unpartitioned():
-            raise TableError(f"{table} on {branch} is partitioned", remedy="replace it with Spark")
         transaction = loaded.transaction()
         transaction.set_properties({k: v for k, v in TABLE_PROPERTIES.items() if loaded.properties.get(k) != v})
-        ReplaceSchema(transaction, evolved(loaded.schema(), loaded.metadata.last_column_id, schema)).commit()
+        wanted, where = evolved(loaded.schema(), loaded.metadata.last_column_id, schema), f"{table} on {branch}"
+        refuse_lost_partitions(loaded.spec(), wanted, where=where)
+        ReplaceSchema(transaction, wanted).commit()
+        ReplaceSpec(transaction, partition_by, where=where).commit()
         return loaded, transaction
 
 

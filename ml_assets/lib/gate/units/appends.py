@@ -72,15 +72,22 @@ class AppendWork(SourceWork):
         if self.batch in batches(published):
             return
         if not (whole and self._replayed(attempt)):
-            rows, schema = self.read(), self.contract.iceberg_schema()
-            systems.tables.append(table, attempt.branch, rows, schema=schema, properties=attempt.snapshot_properties)
+            systems.tables.append(
+                table,
+                attempt.branch,
+                self.read(),
+                schema=self.contract.iceberg_schema(),
+                properties=attempt.snapshot_properties,
+                partition_by=self.partition_by,
+            )
 
     def _restore(self, published: Publication, attempt: Attempt) -> None:
         """Write the rows as they were published."""
         tables, table = self.systems.tables, self.unit.table
         schema = tables.catalog(published.audited).load_table(table).schema()
         rows = tables.scan(table, published.audited)
-        tables.write(table, attempt.branch, rows, schema=schema, properties=attempt.snapshot_properties)
+        properties = attempt.snapshot_properties
+        tables.write(table, attempt.branch, rows, schema=schema, properties=properties, partition_by=self.partition_by)
 
     def _replayed(self, attempt: Attempt) -> bool:
         """Whether what an earlier attempt wrote could be put on top of what has been published since."""

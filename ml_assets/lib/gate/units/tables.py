@@ -44,6 +44,11 @@ class TableWork(Work):
     contract: type[Contract]
     table_rules: tuple[Rule, ...]
 
+    @property
+    def partition_by(self) -> tuple[str, ...]:
+        """What the table's files are parted by."""
+        return tuple(self.parameters.get("partition_by", ()))
+
     def audit(self, at: Commit, pin: Commit) -> Judged:
         """Contract, then each rule, on the table as it lies at *at*; the digest is taken from the same rows."""
         tables = self.systems.tables
@@ -131,6 +136,7 @@ class ExpressionWork(TableWork):
                 attempt.branch,
                 schema=self.contract.iceberg_schema(),
                 properties=attempt.snapshot_properties,
+                partition_by=self.partition_by,
             )
 
     def settle(self, publication: Publication, commit: Commit) -> Mapping[str, str]:
@@ -212,6 +218,7 @@ class SourceWork(TableWork):
             self.read(),
             schema=self.contract.iceberg_schema(),
             properties=attempt.snapshot_properties,
+            partition_by=self.partition_by,
         )
 
     def read(self) -> pa.Table:
