@@ -56,12 +56,21 @@ class Content:
         rows: Its rows, each as pairs of column and value.
         before: What it was made from; ``None`` for a table that was made anew.
         appended: The rows that an append added to that; ``None`` for any other change.
+        replayed: The appends of another branch that this one repeats.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     before: Content | None = None
     appended: tuple[Row, ...] | None = None
+    replayed: tuple[Content, ...] = ()
+
+    @property
+    def origins(self) -> set[int]:
+        """The appends, by identity, whose files an append brought; none if it brought none."""
+        if self.replayed:
+            return {origin for step in self.replayed for origin in step.origins}
+        return {id(self)} if self.appended else set()
 
     def since(self, base: Content) -> list[Content] | None:
         """The steps from *base*, newest first; ``None`` if this was not made from it."""
@@ -345,8 +354,13 @@ class TablesAgainstDict(RuleBasedStateMachine):
                 return None
             if any(set(old.columns) - set(step.columns) for step in other.since(old) or ()):
                 return None  # a column that went and came back is another one
+            there = {origin for step in other.since(old) or () for origin in step.origins}
+            if any(step.origins & there for step in steps):
+                return None  # taken over before, and not known as merged: refused as long as its files are there
             new = tuple(_widened(row, other.columns) for step in reversed(steps) for row in step.appended or ())
-            result[table] = Content(other.columns, (*other.rows, *new), before=other, appended=new)
+            result[table] = Content(
+                other.columns, (*other.rows, *new), before=other, appended=new, replayed=tuple(steps)
+            )
             replayed = True
         return result if replayed else None
 
@@ -359,6 +373,8 @@ class TablesAgainstDict(RuleBasedStateMachine):
         if len(line) < back + 2:
             return
         wrong, before = line[back].id, line[back].parents[0]
+        if not {wrong, before} <= self.model.commits.keys():
+            return  # in the middle of a rebase, which makes two
         states = (self.model.commits[wrong], self.model.commits[before], self.model.work[branch])
         expected = merged(*states)
         try:
