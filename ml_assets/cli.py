@@ -269,6 +269,26 @@ def maintain(tables: tuple[str, ...], dry_run: bool, keep_days: int) -> None:
 
 
 @main.group()
+def spark() -> None:
+    """What ML_ASSETS_ENGINE=spark needs on this machine."""
+
+
+@spark.command("jars")
+def spark_jars() -> None:
+    """Check Python and Java, fetch the jars that are not there yet, check all by hash; offline once they are there."""
+    from ml_assets.lib.tables.jars import resolve_jars
+    from ml_assets.lib.tables.java import java
+    from ml_assets.lib.tables.spark import check_pyspark
+    from ml_assets.settings import Settings
+
+    folder = Settings.load().jars
+    check_pyspark()
+    found = java()
+    jars = resolve_jars(folder, lambda progress: click.echo(progress, err=True))
+    click.echo(f"{len(jars)} jars for Spark in {folder}, Java {found}")
+
+
+@main.group()
 def lake() -> None:
     """The embedded lake: one server for all processes, started at the first use."""
 
@@ -422,6 +442,10 @@ def _runner() -> Runner:
     from ml_assets.lib.assets.instance import open_instance
     from ml_assets.lib.assets.runner import Runner
 
+    if definitions.builder.uses_spark:  # said once and now, not by each asset
+        from ml_assets.lib.tables.spark import check_machine
+
+        check_machine(definitions.settings.jars)
     return Runner(
         definitions=definitions.defs,
         plan=definitions.plan,

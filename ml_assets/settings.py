@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     spark_jars: Path | None = Field(
         None, description="Folder of the jars that Spark needs; unset: `spark-jars` in the state folder."
     )
+    frame_rows: int = Field(
+        20_000_000,
+        ge=0,
+        description="A frame with more rows becomes a table in the lake, not only a recipe and a digest.",
+    )
     code_commit: str | None = Field(
         None, description="Git commit of the code, where there is no .git folder (an image)."
     )

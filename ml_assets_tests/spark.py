@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-JARS: Final = Path(os.environ.get("ML_ASSETS_SPARK_JARS") or ROOT / ".ml_assets" / "spark-jars")
+_HOME: Final = Path(os.environ.get("ML_ASSETS_HOME") or ROOT / ".ml_assets")
+JARS: Final = Path(os.environ.get("ML_ASSETS_SPARK_JARS") or _HOME / "spark-jars").absolute()
 """Where `ml-assets spark jars` puts them, unless the setting says otherwise."""
 
 MARKS: Final = [

@@ -72,7 +72,7 @@ def dagster(place: Place) -> Iterator[Dagster]:
     """The graph on a target where everything is published, unknown to Dagster so far."""
     builder = Builder(
         plan=place.machinery.plan,
-        open=lambda _lake, _tracking: place.machinery,
+        open=lambda *_resources: place.machinery,
         tracking=lambda: place.machinery.tracking,
         links=lambda lake: Links(lakefs=lake.endpoint, repository=lake.repository, mlflow="http://mlflow"),
     )

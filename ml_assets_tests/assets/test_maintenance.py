@@ -18,7 +18,7 @@ from ml_assets_tests.gate.world import SOURCE, SPLIT, TRIPS, Place, trips, write
 def run(dagster: Dagster, **config: Any) -> dg.ExecuteInProcessResult:
     """Run the job, as a schedule does."""
     machinery = dagster.place.machinery
-    job = maintenance_job(lambda _lake, _tracking: machinery, lambda: machinery.tracking)
+    job = maintenance_job(lambda *_resources: machinery, lambda: machinery.tracking)
     return job.execute_in_process(
         instance=dagster.instance,
         resources={"lakefs": Lakefs(dagster.place)},

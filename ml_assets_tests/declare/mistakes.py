@@ -71,6 +71,10 @@ CASES = {
         SOURCE, "@source(", '@source(partition_by=("day(started)", "year(started)"), ',
         DeclarationError, r"partition_by: started is there twice", r"name a column",
     ),
+    "unknown engine": Mistake(
+        VIEW, "contract=contracts.Speed", 'contract=contracts.Speed, engine="sparc"',
+        DeclarationError, r"speed asks for the engine 'sparc'", r"duckdb, spark, or leave it to ML_ASSETS_ENGINE",
+    ),
     "split of unknown source": Mistake(
         SPLIT, 'of="trips", key', 'of="rides", key',
         UnknownUpstream, r"splits 'rides'", r"one of: trips",

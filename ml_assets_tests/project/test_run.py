@@ -175,6 +175,18 @@ def test_spark_has_its_own_lock(ready: Project) -> None:
     assert ready.calls() == [INSTALLS[0], "pip requirements-spark.txt", INSTALLS[2]]
 
 
+def test_spark_has_its_jars_before_anything_starts(ready: Project) -> None:
+    """They are looked after in the state folder of the verb; a failure there ends it. The lake needs none."""
+    environment = {"PYTHON": str(ready.python()), "ML_ASSETS_ENGINE": "spark"}
+    here, home = ready.root.parent, ready.root / ".ml_assets"
+    done = ready.run("demo", **environment)
+    assert done.stderr.endswith(f"ml-assets in {here}, home {home}: spark jars\n")
+    assert done.stdout == f"ml-assets in {here}, home {home}: demo\n"
+    failed = ready.run("demo", FAIL="1", **environment)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert ready.run("lake", "status", **environment).stderr == ""
+
+
 def test_a_failed_set_up_says_why_and_starts_anew(project: Project) -> None:
     """Half an environment is never taken for a whole one."""
     python = str(project.python())

@@ -41,7 +41,7 @@ plan = Plan(declarations=declared)
 
 
 @cache
-def open_machinery(lake: Lake, tracking: Tracking) -> Machinery:
+def open_machinery(lake: Lake, tracking: Tracking, _spark: None) -> Machinery:
     """The machinery of this process."""
     return Machinery(
         declarations=declared, lake=lake, tracking=tracking, engine=engine("duckdb"), target=Branch("main"), state=HOME

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
 from ml_assets.lib.assets import metadata
-from ml_assets.lib.assets.compute import Evaluated, with_mlflow, without_mlflow
+from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
 from ml_assets.lib.core.publication import CheckResult
@@ -20,7 +20,7 @@ from ml_assets.lib.gate.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
 if TYPE_CHECKING:
-    from ml_assets.lib.assets.resources import LakeFSResource
+    from ml_assets.lib.assets.resources import SparkSessionOf
     from ml_assets.lib.core.recipe import Json
     from ml_assets.lib.declare.declarations import Declaration
     from ml_assets.lib.declare.registry import Declarations
@@ -44,7 +44,7 @@ KINDS: Final[Mapping[str, set[str]]] = {
     "models": {"lakefs", "mlflow", "scikitlearn"},
 }
 
-Open = Callable[["Lake", "Tracking"], "Machinery"]
+Open = Callable[["Lake", "Tracking", "SparkSessionOf | None"], "Machinery"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +53,22 @@ class Builder:
 
     Attributes:
         plan: What is declared.
-        open: Puts the machinery together for the lake and the MLflow that the resources lead to.
+        open: Puts the machinery together for the lake, the MLflow and the Spark that the resources lead to.
         tracking: MLflow, for assets that have no MLflow resource of their own (validity of models).
         links: Where people look at what was made.
+        engine: Engine of declarations that name none.
     """
 
     plan: Plan
     open: Open
     tracking: Callable[[], Tracking]
     links: Callable[[Lake], metadata.Links]
+    engine: str = "duckdb"
+
+    @property
+    def uses_spark(self) -> bool:
+        """Whether anything does."""
+        return any("pyspark" in self._resources(asset) for asset in self.plan.assets.values())
 
     def assets(self) -> list[dg.AssetsDefinition]:
         """All assets, in the order in which data flows."""
@@ -83,6 +90,7 @@ class Builder:
             metadata=metadata.schema_metadata(self.plan.declarations, newest, _newest_partition(self.plan, asset)),
             config_schema=_config_schema(newest),
             output_required=False,
+            required_resource_keys=self._resources(asset),
             check_specs=[
                 dg.AssetCheckSpec(
                     name,
@@ -95,26 +103,36 @@ class Builder:
             ],
         )
 
-        def body(
-            context: dg.AssetExecutionContext, lakefs: LakeFSResource, mlflow: Tracking | None
-        ) -> Iterator[Evaluated]:
-            yield from self._materialize(context, asset, partitioning, lakefs, mlflow or self.tracking())
+        return decorate(computed(lambda context: self._materialize(context, asset, partitioning)))
 
-        return decorate(with_mlflow(body) if asset.stage == "models" else without_mlflow(body))
+    def _resources(self, asset: Asset) -> set[str]:
+        """Keys of the resources that *asset* needs: MLflow is not even imported for others, nor is Spark."""
+        declared = [self._computed(declaration).engine or self.engine for declaration in asset.declarations]
+        wanted = {"lakefs": True, "mlflow": asset.stage == "models", "pyspark": "spark" in declared}
+        return {key for key, needed in wanted.items() if needed}
+
+    def _computed(self, declaration: Declaration) -> Declaration:
+        """What an engine computes: of a model, the frame, whose rows it may have to rebuild."""
+        return self.plan.declarations.frames[declaration.frame] if isinstance(declaration, Model) else declaration
+
+    def _open(self, context: dg.AssetExecutionContext, asset: Asset) -> Machinery:
+        """The machinery on the resources of *asset*; Spark is not started by this."""
+        from ml_assets.lib.assets.resources import SparkSessionOf
+
+        given, keys = context.resources, self._resources(asset)
+        return self.open(
+            given.lakefs.lake(),
+            given.mlflow if "mlflow" in keys else self.tracking(),
+            SparkSessionOf(given.pyspark) if "pyspark" in keys else None,
+        )
 
     def _materialize(
-        self,
-        context: dg.AssetExecutionContext,
-        asset: Asset,
-        partitioning: Partitioning,
-        lakefs: LakeFSResource,
-        tracking: Tracking,
+        self, context: dg.AssetExecutionContext, asset: Asset, partitioning: Partitioning
     ) -> Iterator[Evaluated]:
         """Run the gate, then report: one result, or the failed checks alone, which stops everything downstream."""
         partition = partitioning.partition(asset, str(context.partition_key) if context.has_partition_key else None)
         try:
-            lake = lakefs.lake()
-            machinery = self.open(lake, tracking)
+            machinery = self._open(context, asset)
             work = self._work(context, machinery, asset, partition)
             if work is None:
                 yield _not_part(asset, partition)
@@ -129,7 +147,7 @@ class Builder:
             raise dg.Failure(
                 description=str(error), metadata={"kind": error.kind, "remedy": error.remedy}, allow_retries=False
             ) from error
-        yield from self._report(context, asset, partition, outcome, self.links(lake))
+        yield from self._report(context, asset, partition, outcome, self.links(machinery.lake))
 
     def _work(
         self, context: dg.AssetExecutionContext, machinery: Machinery, asset: Asset, partition: Partition

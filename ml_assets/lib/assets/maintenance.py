@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from ml_assets.lib.assets.resources import SparkSessionOf
 from ml_assets.lib.gate.outcome import Run
 
 if TYPE_CHECKING:
@@ -19,25 +20,29 @@ CONFIG: Final = {
 }
 
 
-def maintenance_job(open_machinery: Callable[[Any, Any], Any], tracking: Callable[[], Any]) -> dg.JobDefinition:
+def maintenance_job(
+    open_machinery: Callable[[Any, Any, Any], Any], tracking: Callable[[], Any], *, spark: bool = False
+) -> dg.JobDefinition:
     """The job: one op over all tables, which fails at its end if one of them did.
 
     Args:
-        open_machinery: Puts the machinery together for a lake and MLflow.
+        open_machinery: Puts the machinery together for a lake, MLflow and Spark.
         tracking: Opens MLflow, at its first use.
+        spark: Whether it may use Spark, which the resource ``pyspark`` starts then.
     """
 
     @dg.op(
         name="maintain_tables",
         description="Merge small files, expire snapshots, remove what nothing refers to: a gated publish per table.",
         config_schema=CONFIG,
-        required_resource_keys={"lakefs"},
+        required_resource_keys={"lakefs", "pyspark"} if spark else {"lakefs"},
         out={},
     )
     def maintain_tables(context: dg.OpExecutionContext) -> Iterator[dg.AssetObservation]:
         from ml_assets.lib.gate.maintain import State, maintain
 
-        machinery = open_machinery(context.resources.lakefs.lake(), tracking())
+        session = SparkSessionOf(context.resources.pyspark) if spark else None
+        machinery = open_machinery(context.resources.lakefs.lake(), tracking(), session)
         config, failed = context.op_config, []
         for found in maintain(
             machinery,

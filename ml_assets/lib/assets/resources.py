@@ -1,9 +1,10 @@
-"""Dagster resources: the lake over lakeFS's official clients, and MLflow through dagster-mlflow."""
+"""Dagster resources: the lake over lakeFS's clients, MLflow through dagster-mlflow, Spark through dagster-pyspark."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ from pydantic import SecretStr
 from ml_assets.lib.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dagster_pyspark import LazyPySparkResource
+
     from ml_assets.lib.lake.client import Lake
     from ml_assets.lib.tracking.store import Tracking
 
@@ -138,3 +141,38 @@ def mlflow_resource(context: dg.InitResourceContext) -> Iterator[Tracking]:
     connection = Connection(context)  # type: ignore[no-untyped-call]  # dagster-mlflow has no annotations
     yield tracking
     connection.cleanup_on_error()  # type: ignore[no-untyped-call]  # as above
+
+
+def spark_resource(jars: Path) -> LazyPySparkResource:
+    """Spark through dagster-pyspark: it starts when an asset first asks for its session, and lives as the process does.
+
+    Its settings show in the UI; the key to the lake is in none of them.
+
+    Args:
+        jars: Folder of the jars.
+
+    Raises:
+        ConfigError: pyspark is not installed, or in another release than the jars are for.
+    """
+    from ml_assets.lib.tables.jars import paths
+    from ml_assets.lib.tables.spark import check_pyspark
+    from ml_assets.lib.tables.spark_settings import session_settings
+
+    check_pyspark()
+    from dagster_pyspark import LazyPySparkResource
+
+    return LazyPySparkResource(spark_config=session_settings(paths(jars)))
+
+
+@dataclass(frozen=True, slots=True)
+class SparkSessionOf:
+    """Gives the Spark session of this process, which *resource* starts if it does not run.
+
+    All are equal: whichever resource is asked first, a process has one Spark.
+    """
+
+    resource: LazyPySparkResource = field(compare=False)
+
+    def __call__(self) -> Any:
+        """The ``SparkSession``."""
+        return self.resource.spark_session

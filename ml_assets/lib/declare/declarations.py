@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.names import Unit
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any]
 """Parameters of a model, as its function receives them."""
+
+EngineName = Literal["duckdb", "spark"]
 
 Expression = Callable[..., "ir.Table"]
 """A function of tables that gives a table and runs nothing."""
@@ -56,6 +58,8 @@ class Declaration:
         owner: ``team:…`` or an e-mail address; empty where nobody was named.
         rules: What is judged beside the contract.
         allow_stale: Whether inputs may be older than their own inputs; what was stale is recorded then.
+        engine: What computes and judges it: ``duckdb``, ``spark``, or ``None`` for that of the settings. Each gives the
+            same rows, so it is no part of what determines them.
     """
 
     stage: ClassVar[str]
@@ -65,6 +69,7 @@ class Declaration:
     owner: str = ""
     rules: tuple[Rule, ...] = ()
     allow_stale: bool = False
+    engine: EngineName | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -249,6 +254,20 @@ def _given(contract: type[_C] | None, kind: type[_C], function: Callable[..., An
     )
 
 
+def _known(engine: EngineName | None, function: Callable[..., Any]) -> EngineName | None:
+    """*engine*, if there is one of this name.
+
+    Raises:
+        DeclarationError: There is none.
+    """
+    if engine is None or engine in get_args(EngineName):
+        return engine
+    raise DeclarationError(
+        f"{of_function(function)}: {function.__name__} asks for the engine {engine!r}",
+        remedy=f"choose of {', '.join(get_args(EngineName))}, or leave it to ML_ASSETS_ENGINE",
+    )
+
+
 def source(
     *,
     files: Mapping[str, PackageFile],
@@ -261,6 +280,7 @@ def source(
     append: bool = False,
     partition_by: tuple[str, ...] = (),
     owner: str = "",
+    engine: EngineName | None = None,
 ) -> Callable[[Callable[..., Any]], Source]:
     """Declare a raw table; see `Source`. The name is the function's unless given."""
 
@@ -269,6 +289,7 @@ def source(
             name=name or function.__name__,
             function=function,
             owner=owner,
+            engine=_known(engine, function),
             rules=rules,
             contract=_given(contract, SourceContract, function),
             files=dict(files),
@@ -291,6 +312,7 @@ def split(
     rules: tuple[Rule, ...] = (),
     owner: str = "",
     deterministic: bool = True,
+    engine: EngineName | None = None,
 ) -> Callable[[Expression], Split]:
     """Declare a split version of the source *of*; see `Split`."""
 
@@ -299,6 +321,7 @@ def split(
             name=of,
             function=function,
             owner=owner,
+            engine=_known(engine, function),
             rules=rules,
             version=version,
             key=key,
@@ -320,6 +343,7 @@ def feature_view(
     rules: tuple[Rule, ...] = (),
     owner: str = "",
     deterministic: bool = True,
+    engine: EngineName | None = None,
 ) -> Callable[[Expression], FeatureView]:
     """Declare a version of a feature view; see `FeatureView`. The name is the function's unless given."""
 
@@ -328,6 +352,7 @@ def feature_view(
             name=name or function.__name__,
             function=function,
             owner=owner,
+            engine=_known(engine, function),
             rules=rules,
             version=version,
             keys=keys,
@@ -350,6 +375,7 @@ def frame(
     allow_stale: bool = False,
     owner: str = "",
     deterministic: bool = True,
+    engine: EngineName | None = None,
 ) -> Callable[[Expression], Frame]:
     """Declare the training rows of a model; see `Frame`. The name is the function's unless given."""
 
@@ -358,6 +384,7 @@ def frame(
             name=name or function.__name__,
             function=function,
             owner=owner,
+            engine=_known(engine, function),
             rules=rules,
             allow_stale=allow_stale,
             split=split,

@@ -22,7 +22,7 @@ from ml_assets.lib.gate.attempts import drop_branches, open_branch, record, trie
 from ml_assets.lib.gate.outcome import Outcome, Published, Refused, Run, Unchanged, user
 from ml_assets.lib.gate.pin import Pinned
 from ml_assets.lib.gate.publish import Candidate, Landed, StartAgain, check, merge
-from ml_assets.lib.gate.records import output_prefix
+from ml_assets.lib.gate.records import output_prefixes
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ class Gate:
         target: The branch that is published to.
         state: State folder of this machine; holds the file lock around merges.
         code: Facts about the running code, for publications.
-        engine: Engine and versions, for publications.
         observe: Told after each step.
     """
 
@@ -91,7 +90,6 @@ class Gate:
     target: Branch
     state: Path
     code: Mapping[str, Json]
-    engine: Mapping[str, str]
     observe: Observer = lambda _step, _unit: None
 
     def unchanged(self, work: Work) -> Unchanged | None:
@@ -217,8 +215,9 @@ class Gate:
 
     def _write(self, work: Work, attempt: Attempt, pinned: Pinned) -> Commit:
         if not pinned.holds:  # what lies there may be harmed: a table is replaced upon its metadata
-            there = self.lake.ls(attempt.branch, output_prefix(work.unit))
-            self.lake.delete(attempt.branch, [stat.path for stat in there])
+            for prefix in output_prefixes(work.unit):
+                there = self.lake.ls(attempt.branch, prefix)
+                self.lake.delete(attempt.branch, [stat.path for stat in there])
         work.write(attempt)
         self.tables.check_before_commit(attempt.branch)
         metadata = {"unit": str(work.unit), "run": attempt.run.id, "recipe": attempt.recipe, **attempt.run.tags}
@@ -251,7 +250,7 @@ class Gate:
                 "user": user(),
                 "start": attempt.started.isoformat(timespec="milliseconds"),
                 "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "engine": dict(self.engine),
+                "engine": {"name": work.engine.name, **work.engine.versions},
             },
             extra={**work.extra(), **(pinned.stale() if work.allow_stale else {}), **(old.extra if old else {})},
         )

@@ -224,7 +224,7 @@ def preview(machinery: Machinery, name: str, limit: int) -> Iterator[str]:
     inputs = {parameter: Unit("sources", parameter) for parameter in declaration.parameters}
     for unit in inputs.values():
         machinery.systems.records.at(head).require(unit, declarations.unit(declaration))
-    with machinery.engine.session(machinery.systems.tables) as session:
+    with machinery.systems.engine_of(declaration).session(machinery.systems.tables) as session:
         rows = session.persist(read_bound(session, declarations.expression(declaration), inputs, head))
         yield str(rows.limit(limit).to_pandas().to_string())
         yield f"rows        {int(rows.count().execute()):,}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ml_assets.lib.engines import engine as engine_named
 from ml_assets.lib.gate.code import code_facts
 from ml_assets.lib.gate.gate import Gate, Observer
 from ml_assets.lib.gate.plan import Plan
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from ml_assets.lib.lake.client import Lake
     from ml_assets.lib.tracking.store import Tracking
 
+FRAME_ROWS: Final = 20_000_000
+"""So many rows of a frame are still quickly rebuilt, and fit on the disk of whoever trains."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machinery:
@@ -31,10 +36,12 @@ class Machinery:
         declarations: What people declared.
         lake: The repository.
         tracking: MLflow.
-        engine: What runs expressions and joins.
+        engine: What runs expressions and joins, unless a declaration names another one.
         target: The branch that is published to.
         state: State folder of this machine.
         code_commit: Git commit to record where the code is in no repository.
+        engine_named: Makes the engine of a name; always the same one.
+        frame_rows: Rows above which a frame has a table of its own.
         observe: Told after each step of a materialization.
     """
 
@@ -45,6 +52,8 @@ class Machinery:
     target: Branch
     state: Path
     code_commit: str | None = None
+    engine_named: Callable[[str], Engine] = engine_named
+    frame_rows: int = FRAME_ROWS
     observe: Observer = lambda _step, _unit: None
 
     def __post_init__(self) -> None:
@@ -71,10 +80,12 @@ class Machinery:
             tables=Tables(self.lake),
             records=Records(self.lake, lambda publication: model_exists(self.tracking, publication)),
             engine=self.engine,
+            engine_named=self.engine_named,
             tracking=self.tracking,
             rows=RowCache(self.state / "rows"),
             target=self.target,
             code=code_facts(Path(__file__).parent, self.code_commit),
+            frame_rows=self.frame_rows,
         )
 
     @cached_property
@@ -88,6 +99,5 @@ class Machinery:
             target=self.target,
             state=self.state,
             code=systems.code,
-            engine={"name": self.engine.name, **self.engine.versions},
             observe=self.observe,
         )

@@ -30,6 +30,11 @@ def output_prefix(unit: Unit) -> str:
     return unit.object_path if unit.stage in OBJECT_STAGES else unit.table_path
 
 
+def output_prefixes(unit: Unit) -> tuple[str, ...]:
+    """What the paths of all data that *unit* may have begin with: a frame may have a table beside its object."""
+    return (unit.object_path, unit.table_path) if unit.stage == "frames" else (output_prefix(unit),)
+
+
 class Records:
     """All publications of one lake, cached by content: a listing per commit, a body per checksum.
 
@@ -60,7 +65,8 @@ class Records:
 
     def valid(self, publication: Publication, commit: Commit) -> bool:
         """Whether the data at *commit* is what was audited."""
-        same = self._same(publication.audited, commit, output_prefix(publication.unit))
+        prefixes = output_prefixes(publication.unit)[: len(publication.outputs)]
+        same = all(self._same(publication.audited, commit, prefix) for prefix in prefixes)
         return same and self._exists_outside(publication)
 
     def kept(self, publication: Publication) -> set[Commit]:

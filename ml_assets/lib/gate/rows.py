@@ -20,15 +20,16 @@ from ml_assets.lib.core.names import SPLITS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ml_assets.lib.core.recipe import Json
+
 BATCH_ROWS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows of one frame in a file.
+class RowFacts:
+    """What describes the rows of one frame, wherever they lie.
 
     Attributes:
-        path: The Parquet file.
         digest: Digest of all rows.
         digests: Digest of each split's rows.
         counts: Rows of each split.
@@ -36,17 +37,48 @@ class Rows:
         columns: Name and Arrow type of each column, in order.
     """
 
-    path: Path
     digest: str
     digests: Mapping[str, str]
     counts: Mapping[str, int]
     schema_hash: str
     columns: tuple[tuple[str, str], ...]
 
+    @classmethod
+    def of(cls, schema: pa.Schema, whole: RowSum, groups: Mapping[str, RowSum]) -> RowFacts:
+        """Of rows with *schema*, whose sums are *whole* and, by split, *groups*."""
+        by_split = {split: groups.get(split, RowSum.zero()) for split in SPLITS}
+        return cls(
+            digest=digest_of(schema, whole),
+            digests={split: digest_of(schema, sums) for split, sums in by_split.items()},
+            counts={split: sums.rows for split, sums in by_split.items()},
+            schema_hash=schema_hash(schema),
+            columns=tuple((field.name, str(field.type)) for field in schema),
+        )
+
     @property
     def count(self) -> int:
         """Rows of all splits."""
         return sum(self.counts.values())
+
+    def as_json(self) -> dict[str, Json]:
+        """All but the digest of all rows, by which these facts are found."""
+        return {
+            "digests": dict(self.digests),
+            "counts": dict(self.counts),
+            "schema_hash": self.schema_hash,
+            "columns": [list(column) for column in self.columns],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(RowFacts):
+    """The rows of one frame in a file.
+
+    Attributes:
+        path: The Parquet file.
+    """
+
+    path: Path
 
     def reader(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """The rows, streamed; in no promised order."""
@@ -113,29 +145,22 @@ class RowCache:
 
         whole, groups = row_sums_by(_batches(temporary))
         schema = pq.read_schema(temporary)
-        digest = digest_of(schema, whole)
-        if present := self.get(digest):
+        facts = RowFacts.of(schema, whole, groups)
+        if present := self.get(facts.digest):
             return present
-        by_split = {split: groups.get(split, RowSum.zero()) for split in SPLITS}
-        rows = Rows(
-            path=self._folder / f"{_checksum(temporary)}.parquet",
-            digest=digest,
-            digests={split: digest_of(schema, sums) for split, sums in by_split.items()},
-            counts={split: sums.rows for split, sums in by_split.items()},
-            schema_hash=schema_hash(schema),
-            columns=tuple((field.name, str(field.type)) for field in schema),
+        told = {"checksum": _checksum(temporary), **facts.as_json()}
+        path = self._folder / f"{told['checksum']}.parquet"
+        temporary.replace(path)
+        temporary.write_text(json.dumps(told))
+        temporary.replace(self._facts(facts.digest))
+        return Rows(
+            path=path,
+            digest=facts.digest,
+            digests=facts.digests,
+            counts=facts.counts,
+            schema_hash=facts.schema_hash,
+            columns=facts.columns,
         )
-        facts = {
-            "checksum": rows.path.stem,
-            "digests": dict(rows.digests),
-            "counts": dict(rows.counts),
-            "schema_hash": rows.schema_hash,
-            "columns": [list(column) for column in rows.columns],
-        }
-        temporary.replace(rows.path)
-        temporary.write_text(json.dumps(facts))
-        temporary.replace(self._facts(digest))
-        return rows
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ from ml_assets.lib.core.recipe import Definition, InputRef, Json, recipe
 from ml_assets.lib.core.refs import Branch, Commit
 
 if TYPE_CHECKING:
+    from ml_assets.lib.engines.protocol import Engine
     from ml_assets.lib.gate.outcome import Run
 
 
@@ -85,6 +86,15 @@ class Work(ABC):
     libraries: Mapping[str, str] = field(default_factory=dict)
     keeps_pin: bool = False
     allow_stale: bool = False
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """What computes and judges the unit, where it is computed by one.
+
+        Raises:
+            ConfigError: Its declaration names an engine that cannot be used here.
+        """
 
     def recipe(self, inputs: Mapping[str, InputRef], published: Publication | None) -> str:
         """Hash of all that determines the output: over *inputs*, and over *published* where that is added to."""

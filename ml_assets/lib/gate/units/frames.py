@@ -1,19 +1,25 @@
-"""Frames: the training rows of a model, kept as a recipe and a digest; the rows can be rebuilt at any time."""
+"""Frames: the training rows of a model, kept as a recipe and a digest; the rows can be rebuilt at any time.
+
+A frame with very many rows also has a table in the lake, owned by its unit: it is read, not rebuilt.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from ml_assets.lib.core.digest import digest_of
 from ml_assets.lib.core.errors import DigestMismatch, MissingCommit
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
 from ml_assets.lib.core.publication import Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.rows import RowFacts
 from ml_assets.lib.gate.units.no_future import no_future
 from ml_assets.lib.gate.units.tables import read_bound
 from ml_assets.lib.gate.work import Attempt, Judged, Work
@@ -21,12 +27,15 @@ from ml_assets.lib.gate.work import Attempt, Judged, Work
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from ml_assets.lib.declare.contracts import Contract
     from ml_assets.lib.declare.declarations import Frame
-    from ml_assets.lib.engines.protocol import Session
+    from ml_assets.lib.engines.protocol import Engine, Session
     from ml_assets.lib.gate.rows import Rows
     from ml_assets.lib.gate.systems import Systems
 
 FORMAT: Final = 1
+TABLE: Final = "table"
+"""The field of the object that names the frame's table, where it has one."""
 _FIGURE_DIGITS: Final = 6
 _TOLERANCE: Final = 1e-4
 
@@ -51,6 +60,11 @@ class FrameBuilder:
     def unit(self) -> Unit:
         """The frame's unit."""
         return self.systems.declarations.unit(self.frame, self.split_version, self.feature_version)
+
+    @property
+    def engine(self) -> Engine:
+        """What computes and judges the frame."""
+        return self.systems.engine_of(self.frame)
 
     @property
     def sources(self) -> dict[str, Unit]:
@@ -82,11 +96,22 @@ class FrameBuilder:
         refs = declarations.feature_versions[self.feature_version]
         return {"values": {str(ref): list(declarations.view_values(ref)) for ref in refs}}
 
-    def rows(self, pin: Commit) -> Rows:
-        """The rows from the inputs at *pin*: computed, then kept in the cache. One join serves all three splits."""
-        with self.systems.engine.session(self.systems.tables) as session:
+    @property
+    def contract(self) -> type[Contract]:
+        """Spine, values and split."""
+        return self.systems.declarations.contract(self.frame, self.feature_version)
+
+    @contextmanager
+    def built(self, pin: Commit) -> Iterator[tuple[Session, ir.Table]]:
+        """A session, and in it the rows from the inputs at *pin*, computed. One join serves all three splits."""
+        with self.engine.session(self.systems.tables) as session:
             spine = session.persist(self.spine(session, pin))
-            return self.systems.rows.put(session.batches(self.joined(session, spine, self.views(session, pin))))
+            yield session, self.joined(session, spine, self.views(session, pin))
+
+    def rows(self, pin: Commit) -> Rows:
+        """The rows from the inputs at *pin*: computed, then kept in the cache."""
+        with self.built(pin) as (session, table):
+            return self.systems.rows.put(session.batches(table))
 
     def spine(self, session: Session, pin: Commit) -> ir.Table:
         """The rows to be filled with features: the declared spine, and to which split each belongs."""
@@ -114,12 +139,18 @@ class FrameBuilder:
 
 
 def published_rows(systems: Systems, publication: Publication) -> Rows:
-    """The rows of a published frame: from this machine's cache, else rebuilt.
+    """The rows of a published frame: from this machine's cache, from the frame's table, else rebuilt.
 
     Raises:
         MissingCommit, DigestMismatch: As `rebuilt`.
     """
-    return systems.rows.get(publication.digest) or rebuilt(systems, publication)
+    if rows := systems.rows.get(publication.digest):
+        return rows
+    if len(publication.outputs) == 1:
+        return rebuilt(systems, publication)
+    rows = systems.rows.put(systems.tables.scan(publication.unit.table, publication.audited))
+    prove(systems, rows, publication)
+    return rows
 
 
 def rebuilt(systems: Systems, publication: Publication) -> Rows:
@@ -160,7 +191,8 @@ def prove(systems: Systems, rows: Rows, publication: Publication) -> None:
             remedy="compare code, engine and environment with those in the publication",
         )
     body = json.loads(systems.lake.read(publication.audited, publication.unit.object_path) or b"{}")
-    found = quality(systems, rows)
+    with systems.engine.session(systems.tables) as session:
+        found = quality(session.offer(rows.reader()), rows.count)
     moved = [name for name, figures in body["quality"].items() if not _alike(figures, found.get(name, {}))]
     if dict(rows.counts) != body["counts"] or moved:
         raise DigestMismatch(
@@ -171,44 +203,73 @@ def prove(systems: Systems, rows: Rows, publication: Publication) -> None:
 
 @dataclass(kw_only=True)
 class FrameWork(Work):
-    """A frame at both versions. Its output is one small JSON object."""
+    """A frame at both versions. Its output is one small JSON object, and a table where its rows are very many."""
 
     systems: Systems
     builder: FrameBuilder
     keeps_pin: bool = True
 
+    @property
+    def engine(self) -> Engine:
+        """That of the declaration."""
+        return self.builder.engine
+
     def write(self, attempt: Attempt) -> None:
-        """Join once, put the rows into the cache, and write what describes them."""
-        rows = self.builder.rows(attempt.pin)
+        """Join once, put the rows into the cache or into the frame's table, and write what describes them."""
+        lake, unit = self.systems.lake, self.unit
+        with self.builder.built(attempt.pin) as (session, table):
+            count = int(table.count().execute())
+            large = count > self.systems.frame_rows
+            facts: RowFacts
+            if large:
+                facts = self._write_table(session, table, attempt)
+            else:
+                lake.delete(attempt.branch, [stat.path for stat in lake.ls(attempt.branch, unit.table_path)])
+                facts = self.systems.rows.put(session.batches(table))
+            figures = quality(table, count)
         body = {
             "format": FORMAT,
-            "unit": str(self.unit),
-            "digest": rows.digest,
-            "digests": dict(rows.digests),
-            "counts": dict(rows.counts),
-            "schema_hash": rows.schema_hash,
-            "columns": [list(column) for column in rows.columns],
-            "quality": quality(self.systems, rows),
+            "unit": str(unit),
+            "digest": facts.digest,
+            **facts.as_json(),
+            **({TABLE: unit.table} if large else {}),
+            "quality": figures,
         }
-        self.systems.lake.put(attempt.branch, self.unit.object_path, canonical_json(body))
+        lake.put(attempt.branch, unit.object_path, canonical_json(body))
+
+    def _write_table(self, session: Session, table: ir.Table, attempt: Attempt) -> RowFacts:
+        session.write(
+            table,
+            self.unit.table,
+            attempt.branch,
+            schema=self.builder.contract.iceberg_schema(),
+            properties=attempt.snapshot_properties,
+        )
+        return RowFacts.of(session.batches(table.limit(0)).schema, *session.row_sums_by(table))
 
     def audit(self, at: Commit, pin: Commit) -> Judged:
         """Contract, rules, and that no fact of the future moved the rows, which are bound by digest to the object."""
-        body, output = self._published(at)
-        rows = self.systems.rows.get(body["digest"]) or self.builder.rows(pin)
-        if rows.digest != body["digest"] and self.definition.deterministic:
-            raise DigestMismatch(
-                f"{self.unit} cannot be rebuilt at {pin.short}", remedy="materialize it with --recompute"
-            )
-        contract = self.systems.declarations.contract(self.builder.frame, self.builder.feature_version)
-        with self.systems.engine.session(self.systems.tables) as session:
-            table = session.offer(rows.reader())
-            results = [contract.audit(table), no_future(self.builder, session, table, pin)]
+        body, outputs = self._published(at)
+        with self.engine.session(self.systems.tables) as session:
+            table, digest = self._rows(session, body, at, pin)
+            if digest != body["digest"] and self.definition.deterministic:
+                raise DigestMismatch(
+                    f"{self.unit} cannot be rebuilt at {pin.short}", remedy="materialize it with --recompute"
+                )
+            results = [self.builder.contract.audit(table), no_future(self.builder, session, table, pin)]
             results += [rule.audit(table, {}) for rule in self.builder.frame.rules]
-        return Judged(outputs=(output,), verdict=tuple(results))
+        return Judged(outputs=outputs, verdict=tuple(results))
 
-    def _published(self, at: Commit) -> tuple[dict[str, Json], Output]:
-        """The object at *at*, and the output that it stands for."""
+    def _rows(self, session: Session, body: Mapping[str, Json], at: Commit, pin: Commit) -> tuple[ir.Table, str]:
+        """The rows that *body* describes, and their digest: of the table at *at*, of the cache, or made at *pin*."""
+        if TABLE in body:
+            table = session.read(self.unit.table, at)
+            return table, digest_of(self.builder.contract.arrow_schema(), session.row_sum(table))
+        rows = self.systems.rows.get(body["digest"]) or self.builder.rows(pin)
+        return session.offer(rows.reader()), rows.digest
+
+    def _published(self, at: Commit) -> tuple[dict[str, Json], tuple[Output, ...]]:
+        """The object at *at*, and the outputs that it stands for: itself, and the table that it names."""
         data, stat = (
             self.systems.lake.read(at, self.unit.object_path),
             self.systems.lake.stat(at, self.unit.object_path),
@@ -227,22 +288,29 @@ class FrameWork(Work):
             digest=body["digest"],
             schema_hash=body["schema_hash"],
         )
-        return body, output
+        if TABLE not in body:
+            return body, (output,)
+        head = self.systems.tables.head(self.unit.table, at)
+        table = replace(output, name=self.unit.table, path=head.path, checksum=head.checksum, bytes=head.bytes)
+        return body, (output, table)
 
 
-def quality(systems: Systems, rows: Rows) -> dict[str, Json]:
-    """Per column the share of nulls, of numbers also mean and deviation; rounded, as sums of doubles differ."""
+def quality(table: ir.Table, rows: int) -> dict[str, Json]:
+    """Per column the share of nulls, of numbers also mean and deviation; rounded, as sums of doubles differ.
+
+    Args:
+        table: The rows of a frame.
+        rows: How many there are.
+    """
     import ibis.expr.datatypes as dt
 
-    with systems.engine.session(systems.tables) as session:
-        table = session.offer(rows.reader())
-        total = max(rows.count, 1)
-        measures = {}
-        for name, kind in table.schema().items():
-            measures[f"{name}|nulls"] = table[name].isnull().sum()
-            if isinstance(kind, dt.Numeric):
-                measures |= {f"{name}|mean": table[name].mean(), f"{name}|std": table[name].std()}
-        figures = table.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    measures = {}
+    for name, kind in table.schema().items():
+        measures[f"{name}|nulls"] = table[name].isnull().sum()
+        if isinstance(kind, dt.Numeric):
+            measures |= {f"{name}|mean": table[name].mean(), f"{name}|std": table[name].std()}
+    figures = table.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    total = max(rows, 1)
     quality: dict[str, Json] = {}
     for key, value in figures.items():
         name, _, measure = key.rpartition("|")

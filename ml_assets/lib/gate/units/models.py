@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ml_assets.lib.declare.declarations import Model
+    from ml_assets.lib.engines.protocol import Engine
     from ml_assets.lib.gate.rows import Rows
     from ml_assets.lib.gate.systems import Systems
     from ml_assets.lib.tracking.runs import Run as MLflowRun
@@ -58,6 +59,11 @@ class ModelWork(Work):
         declarations = self.systems.declarations
         refs = declarations.feature_versions[self.builder.feature_version]
         return [*self.model.categories, *sorted(value for ref in refs for value in declarations.view_values(ref))]
+
+    @property
+    def engine(self) -> Engine:
+        """That of the frame, whose rows it may have to rebuild."""
+        return self.builder.engine
 
     def write(self, attempt: Attempt) -> None:
         """Train on the published frame, log everything to MLflow, and write what was found.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ml_assets.lib.declare.contracts import Contract
     from ml_assets.lib.declare.rules import Rule
-    from ml_assets.lib.engines.protocol import Session
+    from ml_assets.lib.engines.protocol import Engine, Session
 
 
 _LOOK_BACK: Final = 1000
@@ -41,6 +41,7 @@ class TableWork(Work):
     """A unit whose output is one whole table."""
 
     systems: Systems
+    declaration: Source | Split | FeatureView
     contract: type[Contract]
     table_rules: tuple[Rule, ...]
 
@@ -49,10 +50,15 @@ class TableWork(Work):
         """What the table's files are parted by."""
         return tuple(self.parameters.get("partition_by", ()))
 
+    @property
+    def engine(self) -> Engine:
+        """That of the declaration."""
+        return self.systems.engine_of(self.declaration)
+
     def audit(self, at: Commit, pin: Commit) -> Judged:
         """Contract, then each rule, on the table as it lies at *at*; the digest is taken from the same rows."""
         tables = self.systems.tables
-        with self.systems.engine.session(tables) as session:
+        with self.engine.session(tables) as session:
             table = session.read(self.unit.table, at)
             upstream = _Upstream(session, self.inputs, pin)
             results = [self.contract.audit(table), *self.own_checks(table)]
@@ -128,7 +134,7 @@ class ExpressionWork(TableWork):
         expression = self.systems.declarations.expression(self.declaration)
         if isinstance(self.declaration, Split):
             expression = expression.order_by(self.declaration.key)
-        with self.systems.engine.session(self.systems.tables) as session:
+        with self.engine.session(self.systems.tables) as session:
             bound = read_bound(session, expression, self.inputs, attempt.pin)
             session.write(
                 bound,
