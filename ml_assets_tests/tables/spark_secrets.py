@@ -35,7 +35,7 @@ def main() -> None:
         frame.explain("formatted")
         _tell(frame.sparkSession)
     connections = [one for process in _family() for one in process.net_connections("inet") if one.status == "LISTEN"]
-    say("LISTENS", sorted({connection.laddr.ip for connection in connections}))
+    say("LISTENS", sorted({connection.laddr.ip.removeprefix("::ffff:") for connection in connections}))
 
 
 def _tell(spark: SparkSession) -> None:

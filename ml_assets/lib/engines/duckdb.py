@@ -26,8 +26,10 @@ from ml_assets.lib.engines import arrow, expressions, point_in_time
 from ml_assets.lib.engines.point_in_time import ROW
 from ml_assets.lib.engines.protocol import TableStore, ViewJoin
 
-if TYPE_CHECKING:  # heavy, and only named in a signature
+if TYPE_CHECKING:  # heavy, and only named in signatures
     from pyiceberg.schema import Schema
+
+    from ml_assets.lib.tables.tables import Tables
 
 _ROWS_PER_BATCH: Final = 1 << 17
 _NO_PROGRESS_BAR: Final = "SET enable_progress_bar = false"
@@ -65,6 +67,9 @@ class DuckDB:
                 yield DuckDBSession(backend, tables)
             finally:
                 backend.disconnect()
+
+    def rewriter(self, tables: Tables) -> None:
+        """What is too large for one process is left alone."""
 
     def _connect(self, spill: str) -> Backend:
         settings = {"threads": self.threads, "memory_limit": self.memory_limit}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # heavy, and only named in signatures
     import ibis.expr.types as ir
     from pyiceberg.schema import Schema
 
+    from ml_assets.lib.tables.maintain import Rewrite
+    from ml_assets.lib.tables.tables import Tables
+
 
 class TableStore(Protocol):
     """What a session asks of the tables in the lake."""
@@ -189,3 +192,6 @@ class Engine(Protocol):
         Raises:
             ConfigError: A setting of the engine is wrong.
         """
+
+    def rewriter(self, tables: Tables) -> Rewrite | None:
+        """What merges the files of tables that are too large for one process; ``None`` if this engine is in one too."""

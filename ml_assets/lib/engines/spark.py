@@ -31,7 +31,8 @@ from ml_assets.lib.engines import arrow, expressions, point_in_time, spark_worke
 from ml_assets.lib.engines.protocol import TableStore, ViewJoin
 from ml_assets.lib.engines.spark_point_in_time import join_sql
 from ml_assets.lib.engines.spark_sql import SparkBackend
-from ml_assets.lib.tables.spark import SparkTables, check_machine, lake_error, spark_versions, start
+from ml_assets.lib.tables.maintain import Rewrite
+from ml_assets.lib.tables.spark import SparkTables, check_machine, lake_error, rewrite, spark_versions, start
 from ml_assets.lib.tables.spark_settings import ENGINE_SETTINGS
 from ml_assets.lib.tables.tables import Tables
 
@@ -71,17 +72,30 @@ class Spark:
         Raises:
             ConfigError: Spark cannot run here.
         """
-        check_machine(self.jars)
         with _translated("start"):
-            running = self.started() if self.started else start(self.jars, threads=self.threads)
-            spark = running.newSession()
-            for setting, value in ENGINE_SETTINGS.items():
-                spark.conf.set(setting, value)
-            session = SparkEngineSession(spark, tables)
+            session = SparkEngineSession(self._new_session(), tables)
         try:
             yield session
         finally:
             session.close()
+
+    def rewriter(self, tables: Tables) -> Rewrite:
+        """Merges the files of tables in the executors."""
+
+        def merge(table: str, branch: Branch, properties: Mapping[str, str]) -> None:
+            with _translated(f"merge the files of {table}"):
+                rewrite(self._new_session(), tables, table, branch, properties)
+
+        return merge
+
+    def _new_session(self) -> SparkSession:
+        """A session of its own in the Spark of this process, which is started if it does not run."""
+        check_machine(self.jars)
+        running = self.started() if self.started else start(self.jars, threads=self.threads)
+        spark = running.newSession()
+        for setting, value in ENGINE_SETTINGS.items():
+            spark.conf.set(setting, value)
+        return spark
 
 
 class SparkEngineSession:

@@ -102,12 +102,13 @@ def maintain(
         run: On whose behalf.
         keep: Snapshots that are older go, unless they hold the table's rows.
         dry_run: Only say what is to be done.
-        rewrite: Merges the files of large tables; without it they stay as they are.
+        rewrite: Merges the files of large tables, unless the engine does; without either they stay as they are.
 
     Raises:
         ConfigError: A name that means no published table.
         LakeError: The lake refused, or could not be reached; the target is whole.
     """
+    rewrite = rewrite or machinery.engine.rewriter(machinery.systems.tables)
     maintenance = _Maintenance(machinery=machinery, run=run, keep=keep, rewrite=rewrite)
     for unit in _units(machinery, names):
         try:

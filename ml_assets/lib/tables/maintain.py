@@ -17,6 +17,7 @@ from pyiceberg.table import FileScanTask, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update.snapshot import ExpireSnapshots
+from pyiceberg.typedef import Record
 
 from ml_assets.lib.core.refs import Branch, Ref
 from ml_assets.lib.tables.catalog import table_path
@@ -146,7 +147,7 @@ def tidy(
     """
     with translated(table, branch):
         state = _State.of(tables, table, branch)
-        if state.is_left_to_engine and state.to_merge and rewrite is not None:
+        if state.is_left_to_engine and (state.to_merge or state.merges_manifests) and rewrite is not None:
             rewrite(table, branch, properties)
             state = _State.of(tables, table, branch)
         transaction = state.table.transaction()
@@ -188,11 +189,14 @@ class _State:
 
     @property
     def to_merge(self) -> tuple[FileScanTask, ...]:
-        """The files to merge: small ones if they are many, and all where deleted rows are still in them."""
+        """The files to merge: small ones if a partition has many, and all where deleted rows are still in them."""
         if self.has_deletes:
             return self.tasks
-        small = tuple(task for task in self.tasks if task.file.file_size_in_bytes < SMALL_FILE_BYTES)
-        return small if len(small) >= SMALL_FILES else ()
+        small: dict[tuple[int, Record], list[FileScanTask]] = {}
+        for task in self.tasks:
+            if task.file.file_size_in_bytes < SMALL_FILE_BYTES:
+                small.setdefault((task.file.spec_id, task.file.partition), []).append(task)
+        return tuple(task for tasks in small.values() if len(tasks) >= SMALL_FILES for task in tasks)
 
     @property
     def merges_manifests(self) -> bool:

@@ -28,13 +28,31 @@ from ml_assets.lib.lake.connection import REGION
 from ml_assets.lib.tables.errors import translated
 from ml_assets.lib.tables.jars import check_jars, manifest, paths
 from ml_assets.lib.tables.java import java
-from ml_assets.lib.tables.spark_settings import bucket_settings, catalog_settings, session_settings
+from ml_assets.lib.tables.maintain import SMALL_FILE_BYTES, SMALL_FILES
+from ml_assets.lib.tables.spark_settings import (
+    bucket_settings,
+    catalog_settings,
+    is_local,
+    own_settings,
+    pinned_settings,
+    session_settings,
+)
 from ml_assets.lib.tables.tables import Tables
 
 if TYPE_CHECKING:  # heavy, and only named in signatures
     from py4j.java_gateway import JavaObject
     from pyiceberg.schema import Schema
     from pyspark.sql import DataFrame, SparkSession
+
+_PINNED: Final = "pinned"
+"""The catalog of a session that sees one branch."""
+_MERGE: Final = {
+    "min-file-size-bytes": str(SMALL_FILE_BYTES),
+    "min-input-files": str(SMALL_FILES),
+    "delete-file-threshold": "1",
+    "remove-dangling-deletes": "true",
+}
+"""The same rules as for tables that are maintained without Spark."""
 
 SPARK: Final = "4.0"
 """The release of Spark that the jars are for."""
@@ -74,6 +92,8 @@ def check_machine(jars: Path) -> None:
     java()
     check_jars(jars)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever python3 is on PATH
+    if is_local(own_settings()):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark's UI, if it is on, listens to everybody
 
 
 def start(jars: Path, *, threads: int | None = None) -> SparkSession:
@@ -157,6 +177,38 @@ class SparkTables:
                 self._spark.conf.set(setting, value)
             self._catalogs[ref] = name
         return ".".join(f"`{part}`" for part in (self._catalogs[ref], *table.split(".")))
+
+
+def rewrite(spark: SparkSession, tables: Tables, table: str, branch: Branch, properties: Mapping[str, str]) -> None:
+    """Merge the small files and the manifests of *table* on *branch* in the executors, uncommitted; rows stay the same.
+
+    Files with deleted rows are written anew without them. It is Iceberg's own maintenance, which looks at the session's
+    file system: *spark* must be a session that nobody else uses (mode A).
+
+    Args:
+        spark: The session, which sees the branch from now on.
+        tables: The tables.
+        table: Which.
+        branch: Where; nobody else may write there.
+        properties: Recorded with the snapshots.
+    """
+    _grant(spark, tables)
+    for setting, value in pinned_settings(_PINNED, tables.lake.repository, branch).items():
+        spark.conf.set(setting, value)
+    jvm, session = spark._jvm.org.apache, spark._jsparkSession  # type: ignore[union-attr]  # noqa: SLF001 - no other way
+    sessions, iceberg = jvm.spark.sql.classic.SparkSession, jvm.iceberg.spark
+    sessions.setActiveSession(session)  # whose catalogs Iceberg looks a table up in
+    try:
+        for action, options in (("rewriteDataFiles", _MERGE), ("rewriteManifests", {})):
+            loaded = iceberg.Spark3Util.loadIcebergTable(session, f"{_PINNED}.{table}")
+            doing = getattr(iceberg.actions.SparkActions.get(session), action)(loaded)
+            for name, value in options.items():
+                doing.option(name, value)
+            for name, value in properties.items():
+                doing.snapshotProperty(name, value)
+            doing.execute()
+    finally:
+        sessions.clearActiveSession()
 
 
 def _grant(spark: SparkSession, tables: Tables) -> None:

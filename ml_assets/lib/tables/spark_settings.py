@@ -53,6 +53,11 @@ def own_settings() -> Mapping[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
+def is_local(own: Mapping[str, str]) -> bool:
+    """Whether Spark runs in this process, by the user's *own* settings."""
+    return own.get("spark.master", "local").startswith("local")
+
+
 def session_settings(jars: Iterable[Path], *, threads: int | None = None) -> dict[str, str]:
     """Settings that a Spark must be started with; what `own_settings` says goes first, but for the jars.
 
@@ -70,7 +75,7 @@ def session_settings(jars: Iterable[Path], *, threads: int | None = None) -> dic
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
-    if own.get("spark.master", "local").startswith("local"):
+    if is_local(own):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         settings |= {"spark.sql.shuffle.partitions": "32"}  # each task opens a file for each
         settings |= {} if threads is None else {"spark.master": f"local[{threads}]"}
