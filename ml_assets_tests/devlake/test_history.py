@@ -130,6 +130,15 @@ def test_merge_base(
             assert (None if found is None else found.message) in expected
 
 
+def test_merge_base_beside_a_better_one(database: Database) -> None:
+    """A parent that lakeFS comes upon first is taken, though the one beside it is a better base (asked lakeFS 1.84)."""
+    commits = grown(database, {"0": [], "1": ["0", "0"], "dev": ["0", "1"], "main": ["1", "0"]}, {"dev": 1, "main": 2})
+    with database.read() as transaction:
+        for pair in (("dev", "main"), ("main", "dev")):
+            found = history.merge_base(transaction, "r", *(commits[name] for name in pair))
+            assert found == commits["0"]
+
+
 def test_log_goes_back_in_time(database: Database) -> None:
     """Latest first, not topologically; each commit once; first parents only, or not before a time, if asked."""
     graph = {"0": [], "1": ["0"], "2": ["0"], "3": ["1", "2"], "4": ["3"]}

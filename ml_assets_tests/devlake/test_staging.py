@@ -44,6 +44,20 @@ def test_uncommitted_changes(lake: Lake) -> None:
     assert lake.objects.stat(REPO, "main@", "b").size == 1
 
 
+def test_deletions_stay_when_the_branch_is_moved(lake: Lake) -> None:
+    """Of what was staged, though never committed; what was not there when it was deleted is no deletion (as lakeFS)."""
+    lake.branches.create(REPO, "other", "main")
+    later = put_all(lake, "other", {"staged": "1", "never": "1"})
+    put(lake, "main", "staged", "2")
+    for _ in range(2):
+        lake.objects.delete_many(REPO, "main", ["staged", "never"])
+    assert uncommitted(lake) == {}
+    with pytest.raises(NoChanges):
+        commit(lake, "main")
+    lake.branches.hard_reset(REPO, "main", later)
+    assert contents(lake, "main") == {"never": "1"}
+
+
 def test_commit_takes_what_is_staged(lake: Lake) -> None:
     """A commit has it all, and nothing is left; there and back is no change."""
     first = lake.commits.get(REPO, "main")

@@ -53,6 +53,11 @@ class Call:
         """A path parameter."""
         return self._arguments[name]
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether a ref in the path has to be followed through history, which may take any time."""
+        return any("~" in value for value in self._arguments.values())
+
     def text(self, name: str, default: str = "") -> str:
         """A query parameter."""
         return self._query.get(name, [default])[0]

@@ -62,6 +62,8 @@ async def _call(lake: Lake, route: Route, scope: Scope, receive: Receive) -> Res
     if route.method not in {"GET", "HEAD"}:
         await call.read_json()
     assert route.answer is not None
+    if route.quick and not call.goes_back:
+        return route.answer(lake, call)
     if route.asks:
         return await asyncio.get_running_loop().run_in_executor(lake.hooks.threads, route.answer, lake, call)
     return await asyncio.to_thread(route.answer, lake, call)

@@ -298,7 +298,7 @@ _OF_BRANCH: Final = f"{_REPOSITORY}/branches/{{branch}}/objects"
 ROUTES: Final = (
     Route("GET", _OF_REF, _read),
     Route("HEAD", _OF_REF, _head),
-    Route("GET", f"{_OF_REF}/stat", _stat),
+    Route("GET", f"{_OF_REF}/stat", _stat, quick=True),
     Route("GET", f"{_OF_REF}/ls", _list),
     Route("GET", f"{_OF_REF}/underlyingProperties", _underlying),
     Route("POST", _OF_BRANCH, stream=_upload),

@@ -260,7 +260,7 @@ _BRANCH: Final = f"{_REPOSITORY}/branches/{{branch}}"
 ROUTES: Final = (
     Route("GET", f"{_REPOSITORY}/branches", _list_branches),
     Route("POST", f"{_REPOSITORY}/branches", _create_branch),
-    Route("GET", _BRANCH, _get_branch),
+    Route("GET", _BRANCH, _get_branch, quick=True),
     Route("DELETE", _BRANCH, _delete_branch),
     Route("PUT", _BRANCH, _reset_branch),
     Route("PUT", f"{_BRANCH}/hard_reset", _hard_reset),

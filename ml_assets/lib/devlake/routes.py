@@ -28,7 +28,11 @@ StreamAnswer = Callable[[Lake, Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A call of the API. ``public`` ones need no authentication; those that ``asks`` may wait for hooks for long."""
+    """A call of the API.
+
+    ``public`` ones need no authentication. One that ``asks`` may wait for hooks for long; one that is ``quick`` looks
+    up a few rows, which is cheaper than handing it to a thread.
+    """
 
     method: str
     path: str
@@ -36,6 +40,7 @@ class Route:
     stream: StreamAnswer | None = None
     public: bool = False
     asks: bool = False
+    quick: bool = False
 
 
 class Router:

@@ -27,7 +27,11 @@ def get_object(call: Call) -> Response:
         return Response(document(element("VersioningConfiguration", [])), media_type=XML)
     if call.asks_for("tagging"):
         return Response(document(element("Tagging", [element("TagSet", [])], namespace=True)), media_type=XML)
-    entry = _entry(call)
+    return give(call, find(call))
+
+
+def give(call: Call, entry: Entry) -> Response:
+    """The bytes of *entry*, or of the range of it that is asked for."""
     span = requested_range(call.header("range"), entry.size)
     status, headers = _head(entry, span)
     start, stop = span or (0, entry.size)
@@ -41,7 +45,7 @@ def get_object(call: Call) -> Response:
 
 def head_object(call: Call) -> Response:
     """What `get_object` says about an object, without its bytes."""
-    entry = _entry(call)
+    entry = find(call)
     status, headers = _head(entry, requested_range(call.header("range"), entry.size))
     return Response(status_code=status, headers=headers)
 
@@ -116,7 +120,12 @@ def _copy(call: Call, source: Target) -> Response:
     return Response(copy_result(entry.mtime, entry.etag), media_type=XML)
 
 
-def _entry(call: Call) -> Entry:
+def find(call: Call) -> Entry:
+    """The object that is asked for.
+
+    Raises:
+        NotFound: There is none.
+    """
     return call.lake.objects.stat(call.target.repository, call.target.ref, call.target.path)
 
 

@@ -28,10 +28,8 @@ def put(transaction: Transaction, repository: str, branch: str, entry: Entry) ->
 
 
 def remove(transaction: Transaction, repository: str, branch: str, head: Commit, key: str) -> None:
-    """Stage the deletion of *key*, or forget it if it was never committed."""
-    if tree.get(RowNodes(transaction), head.tree, key) is None:
-        transaction.run(f"DELETE FROM staging WHERE {_OF_BRANCH} AND key = ?", repository, branch, key)
-    else:
+    """Stage the deletion of *key*, if it is committed or staged. It stays deleted if the branch is moved."""
+    if get(transaction, repository, branch, key) or tree.get(RowNodes(transaction), head.tree, key):
         sql = "INSERT OR REPLACE INTO staging (repository, branch, key) VALUES (?, ?, ?)"
         transaction.run(sql, repository, branch, key)
 
