@@ -8,9 +8,9 @@ import sys
 import click
 import psutil
 
-from ml_assets_tests.benchmarks import demo, load
+from ml_assets_tests.benchmarks import demo, lake, load
 
-_ALL = {"load": load.measure, "demo": demo.measure}
+_ALL = {"load": load.measure, "demo": demo.measure, "lake": lake.measure}
 
 
 def main(names: list[str]) -> None:
