@@ -109,6 +109,11 @@ class Page:
         finally:
             self.browser.save_screenshot(str(self.pictures / f"{len(list(self.pictures.iterdir())):02}.png"))
 
+    def sees_no_more(self, text: str) -> None:
+        """Wait until the page does not show *text* any longer."""
+        body = WebDriverWait(self.browser, LIMIT_S, ignored_exceptions=MOVING)
+        body.until(lambda browser: text not in browser.find_element(By.TAG_NAME, "body").text)
+
     def clicks(self, text: str, kind: str = "*") -> None:
         """Click on what says *text*, once it can be clicked."""
 
@@ -155,12 +160,15 @@ def test_a_partition_is_materialized(dev: Dev, page: Page) -> None:
     """Chosen in the dialog, run by the daemon; the partitions that mean the same unit turn green with it."""
     page.browser.get(f"{dev.dagster}/assets/features/route")
     page.clicks("Materialize…", "button")
+    page.clicks("Confirm", "button")  # this Dagster instance has not seen the source published
     page.sees("Partition selection")
     page.clicks("Select a partition or create one")
     page.clicks("v1")
     page.clicks("Launch 1 run", "button")
+    page.sees_no_more("Partition selection")  # launched: going elsewhere before that would take it back
     page.browser.get(f"{dev.dagster}/assets/features/route?view=partitions&partition=v1")
     page.sees("Materialized (3)", "Missing (0)")
+    page.browser.refresh()  # the list follows the run, what is told beside it does not
     publication = dev.user.publication("features/route@1")
     page.sees("published", publication.digest, "lakefs_commit", dev.user.head.id, "features.route_v1")
     link = page.link("/commits/")
