@@ -66,6 +66,24 @@ class SparkCompiler(PySparkCompiler):
             arg = self.f.round(arg, 0)
         return super().visit_Cast(op, arg=arg, to=to)
 
+    def visit_Divide(self, op: ops.Divide, *, left: Any, right: Any) -> Any:  # noqa: N802 - Ibis' name
+        """By zero: infinite or NaN, as IEEE 754 has it; in Spark it would be an error."""
+        quotient = self.binop(sge.Div, left, right)
+        if not op.dtype.is_floating():
+            return quotient
+        divisor = self.cast(right, dt.float64)
+        is_negative = self.cast(divisor, dt.string).eq(sge.convert("-0.0"))
+        infinite = self.if_(is_negative, self._double("-Infinity"), self._double("Infinity"))
+        return self.if_(divisor.eq(self._double("0")), self.cast(left, dt.float64) * infinite, quotient)
+
+    def visit_Modulus(self, op: ops.Modulus, *, left: Any, right: Any) -> Any:  # noqa: N802 - Ibis' name
+        """By zero: NaN, of whole numbers null; in Spark it would be an error."""
+        undefined = left * self._double("NaN") if op.dtype.is_floating() else NULL
+        return self.if_(right.eq(sge.convert(0)), undefined, self.binop(sge.Mod, left, right))
+
+    def _double(self, spelled: str) -> Any:
+        return self.cast(sge.convert(spelled), dt.float64)
+
     def visit_Round(self, op: ops.Round, *, arg: Any, digits: Any) -> Any:  # noqa: N802 - Ibis' name
         """Digits of a double: by multiplication, as in C; Spark goes by the shortest decimal text."""
         rounded = super().visit_Round
