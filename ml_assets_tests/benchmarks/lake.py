@@ -210,9 +210,10 @@ def candidates(folder: Path) -> Iterator[AbstractContextManager[Candidate]]:
 
 @contextmanager
 def embedded(folder: Path) -> Iterator[Candidate]:
-    """The embedded lake."""
+    """The embedded lake, started as the others are: detached, it would be scheduled apart from its clients."""
     home = folder / "embedded"
-    endpoint = server.ensure(home)
+    home.mkdir()
+    command = [sys.executable, "-m", server.MODULE, "--home", str(home)]
 
     def fill(repository: str, count: int) -> None:
         def work(transaction: Transaction) -> None:
@@ -223,10 +224,14 @@ def embedded(folder: Path) -> Iterator[Candidate]:
         with closing(Database(server.root_of(home) / FILE)) as database:
             database.write(work)
 
-    try:
-        yield Candidate("embedded", endpoint, fill, server.status(home).pid or 0)
-    finally:
-        server.stop(home)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            while server.status(home).url is None:
+                assert process.poll() is None, "the lake does not start"
+                time.sleep(0.1)
+            yield Candidate("embedded", server.ensure(home), fill, process.pid)
+        finally:
+            process.terminate()
 
 
 @contextmanager

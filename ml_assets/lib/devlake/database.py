@@ -27,7 +27,7 @@ PRAGMAS: Final = (
     "journal_mode=WAL",  # readers do not wait
     "synchronous=FULL",  # a commit is on disk when it returns
     "cache_size=-65536",  # 64 MiB
-    "temp_store=MEMORY",
+    "temp_store=FILE",  # what a large commit would have to take back has somewhere to go
     "journal_size_limit=67108864",  # the log of a large commit is given back
 )
 

@@ -68,7 +68,6 @@ def opened(root: Path) -> Iterator[Opened]:
         raise LakeError(f"there is no lake in {root}", remedy="name the folder that holds lake.db")
     with exclusive(root), closing(connect(path)) as connection:
         schema.prepare(connection, path)
-        connection.execute("PRAGMA temp_store=FILE")  # what does not fit into memory must have somewhere to go
         store = Store(root)
         try:
             yield Opened(connection, store)

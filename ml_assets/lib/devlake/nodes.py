@@ -9,7 +9,9 @@ from typing import Final
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.tree import ROOT, Entry, Range
 
-CACHED_TREES: Final = 256
+CACHED_RANGES: Final = 1 << 16
+"""Of all trees that are kept in memory: each that was read takes 200 bytes, a tree of a million objects has 4,000."""
+
 COLUMNS: Final = "key, identity, size, etag, address, mtime, content_type, metadata"
 
 
@@ -32,9 +34,7 @@ class RowNodes:
             row = self._transaction.one("SELECT ranges FROM tree WHERE id = ?", tree)
             assert row is not None, f"tree {tree} is not in the database"
             found = tuple(Range(last_key, bytes.fromhex(digest)) for last_key, digest in json.loads(row[0]))
-            if len(cache) >= CACHED_TREES:
-                cache.clear()
-            cache[tree] = found
+            self._keep(tree, found)
         return found
 
     def entries(self, range_id: bytes, start: str) -> Iterator[Entry]:
@@ -57,3 +57,11 @@ class RowNodes:
         """Keep a tree, unless it is kept already."""
         text = json.dumps([(each.last_key, each.id.hex()) for each in ranges])
         self._transaction.run("INSERT OR IGNORE INTO tree (id, ranges) VALUES (?, ?)", tree, text)
+        self._keep(tree, tuple(ranges))
+
+    def _keep(self, tree: str, ranges: tuple[Range, ...]) -> None:
+        """Remember the ranges of a tree. It is true of them whether or not the transaction is committed."""
+        cache = self._transaction.cache
+        if sum(map(len, list(cache.values()))) + len(ranges) > CACHED_RANGES:
+            cache.clear()
+        cache[tree] = ranges

@@ -17,6 +17,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from ml_assets.lib.devlake.errors import MergeConflict
@@ -25,6 +26,9 @@ ROOT: Final = ""
 """The tree of a repository's first commit. It is empty, yet not equal to a tree that was emptied, as in lakeFS."""
 
 MEAN_RANGE: Final = 256
+
+BATCH: Final = 4096
+"""Changes that are in memory at a time, where there are very many."""
 
 FIRST_SURROGATE: Final = 0xD800
 AFTER_SURROGATES: Final = 0xE000
@@ -181,21 +185,20 @@ def apply(nodes: Nodes, tree: str, changes: Iterable[tuple[str, Entry | None]]) 
     Costs as much as the ranges that hold a changed key. An entry that is replaced by an equal one is kept as it is.
     """
     ranges = nodes.ranges(tree)
-    edits = list(changes)
-    done = 0
+    edits = _Edits(changes)
     result: list[Range] = []
     unfinished: list[Entry] = []
     for index, old in enumerate(ranges):
+        own = edits.until(old.last_key)
         is_open = index == len(ranges) - 1 and not ends_range(old.last_key)
-        end = len(edits) if is_open else bisect_left(edits, old.last_key + "\0", lo=done, key=_first)
-        if end == done and not unfinished:
+        if not own and not unfinished and not (is_open and edits.more):
             result.append(old)
             continue
-        unfinished += _edited(nodes.entries(old.id, ""), edits[done:end])
-        done = end
+        unfinished += _edited(nodes.entries(old.id, ""), own)
         unfinished = _save_finished(nodes, unfinished, result)
-    unfinished += [new for _, new in edits[done:] if new is not None]
-    unfinished = _save_finished(nodes, unfinished, result)
+    while edits.more:  # behind all that was there, and perhaps very many
+        unfinished += [new for _, new in edits.next(BATCH) if new is not None]
+        unfinished = _save_finished(nodes, unfinished, result)
     if unfinished:
         result.append(_save_range(nodes, unfinished))
     return _save_tree(nodes, result)
@@ -249,8 +252,32 @@ def merge(nodes: Nodes, *, base: str, source: str, destination: str, strategy: S
     return apply(nodes, destination, changes)
 
 
-def _first(pair: tuple[str, Entry | None]) -> str:
-    return pair[0]
+class _Edits:
+    """Changes by key, taken bit by bit: a first commit has more of them than should be in memory."""
+
+    def __init__(self, changes: Iterable[tuple[str, Entry | None]]) -> None:
+        self._rest = iter(changes)
+        self._next = next(self._rest, None)
+
+    @property
+    def more(self) -> bool:
+        """Whether there are any left."""
+        return self._next is not None
+
+    def until(self, last_key: str) -> list[tuple[str, Entry | None]]:
+        """Those up to *last_key*."""
+        found: list[tuple[str, Entry | None]] = []
+        while self._next is not None and self._next[0] <= last_key:
+            found.append(self._next)
+            self._next = next(self._rest, None)
+        return found
+
+    def next(self, amount: int) -> list[tuple[str, Entry | None]]:
+        """The next *amount*."""
+        assert self._next is not None, "there are more"
+        found = [self._next, *islice(self._rest, amount - 1)]
+        self._next = next(self._rest, None)
+        return found
 
 
 def _last_key(each: Range) -> str:
