@@ -1,4 +1,4 @@
-"""A backfill over one feature version, through Dagster's own daemon: one partition fails, the others complete."""
+"""A backfill over one feature version, through Dagster's own daemon: its runs go in parallel, one partition fails."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ STATUS: Final = (
 PARTITIONS: Final = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   assetPartitionStatuses { ... on MultiPartitionStatuses { ranges { primaryDimStartKey
     secondaryDim { ... on DefaultPartitionStatuses { materializedPartitions failedPartitions } } } } } } } }"""
+RUNS: Final = """query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results {
+  startTime endTime } } } }"""
 CHECK: Final = """query($key: AssetKeyInput!, $p: String!) { assetCheckExecutions(assetKey: $key,
   checkName: "mixed_in_time", limit: 1, partition: $p) { status } }"""
 
@@ -102,12 +104,21 @@ def test_one_partition_fails_the_others_complete(graphql: Graphql) -> None:
         id=launched["backfillId"],
     )
     assert ended["partitionBackfillOrError"]["status"] == "COMPLETED_FAILED"
+    assert _most_at_once(graphql, launched["backfillId"]) > 1
     assert _statuses(graphql, "frames/late") == {"hash-s42": "materialized", "june": "failed"}
     # It never ran, but the run that it was to be part of failed: Dagster calls that failed too.
     assert _statuses(graphql, "models/late") == {"hash-s42": "materialized", "june": "failed"}
     for partition, status in (("v2|hash-s42", "SUCCEEDED"), ("v2|june", "FAILED")):
         found = graphql.ask(CHECK, key={"path": ["frames", "late"]}, p=partition)
         assert [status] == [row["status"] for row in found["assetCheckExecutions"]]
+
+
+def _most_at_once(graphql: Graphql, backfill: str) -> int:
+    """How many runs of the backfill went on at the same time, at most."""
+    tags = {"tags": [{"key": "dagster/backfill", "value": backfill}]}
+    runs = graphql.ask(RUNS, filter=tags)["runsOrError"]["results"]
+    spans: list[tuple[float, float]] = [(run["startTime"], run["endTime"]) for run in runs]
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 
 
 def _statuses(graphql: Graphql, key: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""One source of ten columns, as people declare them: for the gate's benchmark."""
