@@ -120,6 +120,8 @@ def test_one_that_nobody_buries_is_gone(home: Path) -> None:
             starter.send_signal(signal.SIGSTOP)
             dead = pid_of(home)
             os.kill(dead, signal.SIGKILL)
+            while psutil.Process(dead).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
             ensure(home)
             assert psutil.Process(dead).status() == psutil.STATUS_ZOMBIE
             assert pid_of(home) != dead

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 _STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.3
+_ENVIRONMENT: Final = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Unless the user says otherwise: MLflow starts seven processes for jobs that judge language models."""
 
 
 def serve(
@@ -73,7 +75,7 @@ def _running(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str,
                     [sys.executable, "-m", *command],
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "DAGSTER_HOME": str(folder)},
+                    env={**_ENVIRONMENT, **os.environ, "DAGSTER_HOME": str(folder)},
                     start_new_session=True,
                 )
         yield processes
