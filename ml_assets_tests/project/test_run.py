@@ -7,6 +7,7 @@ what pip was asked for. What pip really installs is tried by CI on a new machine
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -64,7 +65,7 @@ class Project:
         """A stand-in of that name and version, in a folder of its own."""
         path = self.root.parent / f"bin-{version}" / name
         path.parent.mkdir(exist_ok=True)
-        text = STAND_IN.replace("VERSION", version).replace("PYTHON", sys.executable)
+        text = STAND_IN.replace("VERSION", version).replace("PYTHON", shlex.quote(sys.executable))
         path.write_text(text.replace("CALLS", f"'{self.calls_path}'").replace("BROKEN", f"'{self.broken}'"))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return path

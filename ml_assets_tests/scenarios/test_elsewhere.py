@@ -33,11 +33,11 @@ case "$1 $2" in
         mkdir -p "$folder/bin"
         cp "$0" "$folder/bin/python"
         command=$folder/bin/ml-assets
-        printf '#!/bin/sh\\nPYTHONPATH="%s" exec INTERPRETER -m ml_assets.cli "$@"\\n' "${folder%/*}" >"$command"
+        printf '#!/bin/sh\\nPYTHONPATH="%s" exec "INTERPRETER" -m ml_assets.cli "$@"\\n' "${folder%/*}" >"$command"
         chmod +x "$command"
         ;;
     "-m pip") ;;
-    *) exec INTERPRETER "$@" ;;
+    *) exec "INTERPRETER" "$@" ;;
 esac
 """
 
