@@ -219,6 +219,22 @@ def test_keep_of_a_superseded_frame_goes(place: Place) -> None:
     assert first not in keeps(place)
 
 
+def test_keeps_stay_while_a_publication_cannot_be_read(place: Place) -> None:
+    """Somebody's branch may need any of them: that is said, and the rest is pruned all the same."""
+    first = new_frame(place, 20)
+    new_frame(place, 40)
+    other = place.with_target(f"{place.target}-later")
+    other.lake.put(other.target, "_publications/x", b"")
+    other.lake.commit(other.target, "whatever", {})
+    try:
+        told = [row for row in listed(place, prune=True).values() if row.state == KEEP]
+        assert ["_publications/x" in row.reason for row in told] == [True]
+        assert first in keeps(place)
+    finally:
+        other.lake.drop(other.target)
+    assert listed(place, prune=True)[first].dropped
+
+
 def test_keep_of_a_registered_model_stays(place: Place) -> None:
     """The data of a registered model are kept, although its frame has been superseded, and not declared any more."""
     first = new_frame(place, 20)

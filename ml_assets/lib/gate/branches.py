@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from ml_assets.lib.core.errors import GateError
 from ml_assets.lib.core.names import DATA_TAG_SUFFIX, KEEP_BRANCH_PREFIX, RUN_BRANCH_PREFIX, Unit, keep_branch
 from ml_assets.lib.core.process import Process
 from ml_assets.lib.core.publication import passes
@@ -62,7 +63,7 @@ def list_branches(
     Args:
         machinery: Gate and systems.
         prune: Drop abandoned branches, refused ones older than *older_than*, and keeps that neither a publication on
-            the target nor a registered model names; never one that is live or on another host.
+            any target nor a registered model names; never one that is live or on another host.
         older_than: Age from which refused branches go.
     """
     lake = machinery.lake
@@ -142,7 +143,13 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _release_keeps(machinery: Machinery) -> Iterator[RunBranch]:
-    keeps = {keep_branch(commit).name for commit in needed(machinery)}
+    """Drop keeps that no record names; none, as long as there is a publication that cannot be read."""
+    try:
+        keeps = {keep_branch(commit).name for commit in needed(machinery)}
+    except GateError as error:
+        name, reason = f"{KEEP_BRANCH_PREFIX}*", f"all stay, what needs them cannot be told: {error.problem}"
+        yield RunBranch(name=name, state=KEEP, unit="", begun=datetime.now(UTC), reason=reason)
+        return
     for info in machinery.lake.branches(KEEP_BRANCH_PREFIX, hidden=True):
         if info.name not in keeps:
             machinery.lake.drop(info.branch)
