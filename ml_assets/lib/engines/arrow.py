@@ -30,6 +30,20 @@ def in_utc(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(schema, _cast(rows, schema))
 
 
+def portions(rows: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
+    """*rows* in portions of about *size* bytes, at least one, which is empty if there are no rows."""
+    held: list[pa.RecordBatch] = []
+    found, first = 0, True
+    for batch in rows:
+        held.append(batch)
+        found += batch.nbytes
+        if found >= size:
+            yield pa.Table.from_batches(held)
+            held, found, first = [], 0, False
+    if held or first:
+        yield pa.Table.from_batches(held, rows.schema)
+
+
 def _cast(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     try:
         for batch in rows:

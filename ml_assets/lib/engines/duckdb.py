@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # heavy, and only named in signatures
     from ml_assets.lib.tables.tables import Tables
 
 _ROWS_PER_BATCH: Final = 1 << 17
+_LOAD_BYTES: Final = 32 << 20
+"""Arrow bytes that are read before they are loaded: both use all cores, and at the same time they hinder each other."""
 _NO_PROGRESS_BAR: Final = "SET enable_progress_bar = false"
 """It would be drawn into the output of whoever computes. Each cursor has its own."""
 
@@ -165,19 +167,19 @@ class DuckDBSession:
         keys, ts = [_quoted(key) for key in view.keys], _quoted(EVENT_TIMESTAMP)
         keys_and_ts = ", ".join([*keys, ts])
         conditions = " AND ".join([*(f"s.{key} = k.{key}" for key in keys), f"s.{ts} >= k.{ts}"])
-        matched = f"SELECT s.{ROW}, k.* FROM {spine} s ASOF JOIN (SELECT {keys_and_ts} FROM {known}) k ON {conditions}"
+        matching = f"SELECT s.{ROW}, k.* FROM {spine} s ASOF JOIN (SELECT {keys_and_ts} FROM {known}) k ON {conditions}"
         if view.ttl:
-            matched += f" WHERE k.{ts} >= s.{ts} - to_microseconds({view.ttl // timedelta(microseconds=1)})"
+            matching += f" WHERE k.{ts} >= s.{ts} - to_microseconds({view.ttl // timedelta(microseconds=1)})"
+        matched = self._create(matching, f"match {view.name}").get_name()  # as one statement it takes longer
         created = (view.created,) if view.created else ()
         order = ", ".join(f"f.{_quoted(name)} DESC NULLS LAST" for name in (*created, *view.values))
         values = ", ".join(f"f.{_quoted(name)}" for name in view.values)
         sql = (
-            f"SELECT m.{ROW}, {values} FROM ({matched}) m JOIN {known} f USING ({keys_and_ts})"
+            f"SELECT m.{ROW}, {values} FROM {matched} m JOIN {known} f USING ({keys_and_ts})"
             f" QUALIFY row_number() OVER (PARTITION BY m.{ROW} ORDER BY {order}) = 1"
         )
         latest = self._create(sql, f"join {view.name}").get_name()
-        if not stored:
-            self._drop(known)
+        self._drop(matched, *([] if stored else [known]))
         return str(latest)
 
     def _drop(self, *names: str) -> None:
@@ -208,16 +210,21 @@ class DuckDBSession:
             return self._backend.table(name)
 
     def _load(self, rows: pa.RecordBatchReader, doing: str) -> ir.Table:
-        """*rows* as a new table. An error of their origin is raised as it is, not as DuckDB's."""
-        failures: list[BaseException] = []
-        watched = pa.RecordBatchReader.from_batches(rows.schema, _watched(rows, failures))
-        self._backend.con.register("incoming", watched)
+        """*rows* as a new table. They are read and loaded in turn, so an error of their origin is raised as it is."""
+        portions = arrow.portions(rows, _LOAD_BYTES)
+        with self._incoming(next(portions)):
+            table = self._create("FROM incoming", doing)
+        for portion in portions:
+            with self._incoming(portion), _translated(doing):
+                self._backend.con.execute(f"INSERT INTO {table.get_name()} FROM incoming")
+        return table
+
+    @contextmanager
+    def _incoming(self, rows: pa.Table) -> Iterator[None]:
+        """Within the block *rows* are ``incoming``."""
+        self._backend.con.register("incoming", rows)
         try:
-            return self._create("SELECT * FROM incoming", doing)
-        except EngineError:
-            if failures:
-                raise failures[0] from None
-            raise
+            yield
         finally:
             self._backend.con.unregister("incoming")
 
@@ -247,15 +254,6 @@ def _stream(
                 yield batch.cast(schema)
     finally:
         cursor.close()
-
-
-def _watched(rows: pa.RecordBatchReader, failures: list[BaseException]) -> Iterator[pa.RecordBatch]:
-    """The same batches; notes the error with which their origin failed."""
-    try:
-        yield from rows
-    except Exception as error:
-        failures.append(error)
-        raise
 
 
 def _quoted(name: str) -> str:
