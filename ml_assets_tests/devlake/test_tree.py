@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_assets.lib.devlake import tree
 from ml_assets.lib.devlake.errors import MergeConflict
-from ml_assets.lib.devlake.tree import ROOT, Change, Entry, Range, Strategy
+from ml_assets.lib.devlake.tree import ROOT, Change, Entry, Mark, Range, Strategy
 
 Contents = dict[str, str]
 
@@ -39,9 +39,11 @@ class MemoryNodes:
         """As the protocol says."""
         return next((entry for entry in self.kept[range_id] if entry.key == key), None)
 
-    def save_range(self, range_id: bytes, entries: Sequence[Entry]) -> None:
-        """As the protocol says."""
-        self.kept[range_id] = tuple(entries)
+    def save_range(self, range_id: bytes, entries: Sequence[Entry | Mark]) -> None:
+        """As the protocol says; a mark would mean something staged, and here is nothing staged."""
+        kept = tuple(each for each in entries if isinstance(each, Entry))
+        assert len(kept) == len(entries)
+        self.kept[range_id] = kept
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
         """As the protocol says."""
@@ -63,14 +65,14 @@ def entry(key: str, content: str) -> Entry:
 
 def planted(nodes: MemoryNodes, contents: Contents, start: str = ROOT) -> str:
     """*start* with *contents* put on it."""
-    return tree.apply(nodes, start, [(key, entry(key, contents[key])) for key in sorted(contents)])
+    return tree.apply(nodes, start, [entry(key, contents[key]) for key in sorted(contents)])
 
 
 def changed(nodes: MemoryNodes, root: str, old: Contents, new: Contents) -> str:
     """The tree of *new*, made from that of *old* by its changes."""
-    gone: dict[str, Entry | None] = dict.fromkeys(old.keys() - new.keys())
-    edits = gone | {key: entry(key, content) for key, content in new.items() if old.get(key) != content}
-    return tree.apply(nodes, root, sorted(edits.items()))
+    gone = [Mark(key, None) for key in old.keys() - new.keys()]
+    edits = [entry(key, content) for key, content in new.items() if old.get(key) != content]
+    return tree.apply(nodes, root, sorted([*gone, *edits], key=lambda edit: edit.key))
 
 
 def harvested(nodes: MemoryNodes, root: str, start: str = "") -> list[tuple[str, str]]:
@@ -161,7 +163,7 @@ def test_a_change_touches_its_range_only() -> None:
     nodes = MemoryNodes()
     before = planted(nodes, {f"key-{number:04}": "1" for number in range(1000)})
     kept = set(nodes.kept)
-    after = tree.apply(nodes, before, [("key-0500", entry("key-0500", "2"))])
+    after = tree.apply(nodes, before, [entry("key-0500", "2")])
     assert len(nodes.kept.keys() - kept) == 1
     nodes.reads = 0
     assert [change.key for change in tree.diff(nodes, before, after)] == ["key-0500"]
@@ -173,7 +175,7 @@ def test_an_equal_entry_stays_as_it_is() -> None:
     nodes = MemoryNodes()
     before = planted(nodes, {"a": "1", "b": "1"})
     again = entry("a", "1")._replace(mtime=99, address="elsewhere")
-    after = tree.apply(nodes, before, [("a", again), ("c", entry("c", "1"))])
+    after = tree.apply(nodes, before, [again, entry("c", "1")])
     assert tree.get(nodes, after, "a") == entry("a", "1")
 
 

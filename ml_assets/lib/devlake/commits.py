@@ -51,9 +51,9 @@ class Commits:
             check_unprotected(transaction, repository, branch, "cannot commit to protected branch")
             asks = not writable_repository(transaction, repository, force=force).read_only
             head = branch_head(transaction, repository, branch)
-            nodes = RowNodes(transaction)
+            nodes = RowNodes(transaction, staged=(repository, branch))
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
-            committed = tree.apply(nodes, head.tree, staging.scan(transaction, repository, branch))
+            committed = tree.apply(nodes, head.tree, staging.marks(transaction, repository, branch))
             if committed == root and not allow_empty:
                 raise NoChanges
             words = Words(committer, message, metadata or {})

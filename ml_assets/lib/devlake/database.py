@@ -26,10 +26,14 @@ FILE: Final = "lake.db"
 PRAGMAS: Final = (
     "journal_mode=WAL",  # readers do not wait
     "synchronous=FULL",  # a commit is on disk when it returns
+    "wal_autocheckpoint=0",  # the log goes into the database once those who wait have their answers
     "cache_size=-65536",  # 64 MiB
     "temp_store=FILE",  # what a large commit would have to take back has somewhere to go
     "journal_size_limit=67108864",  # the log of a large commit is given back
 )
+
+CHECKPOINT_ROWS: Final = 1000
+"""Changed rows after which the log goes into the database."""
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -125,8 +129,15 @@ class Database:
         return connection
 
     def _write_until_closed(self, connection: sqlite3.Connection) -> None:
+        since = 0
         for group in groups(self._queue):
             self._write_group(connection, group)
+            if connection.total_changes - since > CHECKPOINT_ROWS:
+                since = connection.total_changes
+                with suppress(
+                    sqlite3.Error
+                ):  # nothing is lost: the log keeps what it has, and the next one tries again
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         connection.close()
 
     def _write_group(self, connection: sqlite3.Connection, group: list[tuple[Work[Any], Future[Any]]]) -> None:

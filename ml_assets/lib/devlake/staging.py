@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import starmap
 from typing import Final, NamedTuple
 
 from ml_assets.lib.devlake import refs, tree
 from ml_assets.lib.devlake.database import Row, Transaction
 from ml_assets.lib.devlake.history import Commit
 from ml_assets.lib.devlake.nodes import COLUMNS, RowNodes
-from ml_assets.lib.devlake.tree import Change, Entry
+from ml_assets.lib.devlake.tree import Change, Entry, Mark
 
 _OF_BRANCH: Final = "repository = ? AND branch = ?"
 
@@ -45,6 +46,12 @@ def scan(transaction: Transaction, repository: str, branch: str, start: str = ""
     """What is staged from key *start* on, by key."""
     sql = f"SELECT {COLUMNS} FROM staging WHERE {_OF_BRANCH} AND key >= ? ORDER BY key"
     return map(_staged, transaction.each(sql, repository, branch, start))
+
+
+def marks(transaction: Transaction, repository: str, branch: str) -> Iterator[Mark]:
+    """What is staged, by key, without what only the database needs to know of it."""
+    sql = f"SELECT key, identity FROM staging WHERE {_OF_BRANCH} ORDER BY key"
+    return starmap(Mark, transaction.each(sql, repository, branch))
 
 
 def changes(transaction: Transaction, repository: str, branch: str, head: Commit, start: str = "") -> Iterator[Change]:

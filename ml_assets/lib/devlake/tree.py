@@ -28,7 +28,7 @@ ROOT: Final = ""
 MEAN_RANGE: Final = 256
 
 BATCH: Final = 4096
-"""Changes that are in memory at a time, where there are very many."""
+"""Edits that are in memory at a time, where there are very many."""
 
 FIRST_SURROGATE: Final = 0xD800
 AFTER_SURROGATES: Final = 0xE000
@@ -63,6 +63,13 @@ class Entry(NamedTuple):
         """The user's metadata."""
         metadata: dict[str, str] = json.loads(self.metadata_json)
         return metadata
+
+
+class Mark(NamedTuple):
+    """An edit by its identity alone: whoever keeps the ranges has the rest of the entry. ``None`` removes the key."""
+
+    key: str
+    identity: bytes | None
 
 
 class Range(NamedTuple):
@@ -114,7 +121,7 @@ class Nodes(Protocol):
     def entry(self, range_id: bytes, key: str) -> Entry | None:
         """One entry of a range."""
 
-    def save_range(self, range_id: bytes, entries: Sequence[Entry]) -> None:
+    def save_range(self, range_id: bytes, entries: Sequence[Entry | Mark]) -> None:
         """Keep a range, unless it is kept already."""
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
@@ -140,10 +147,11 @@ def ends_range(key: str) -> bool:
     return zlib.crc32(key.encode()) % MEAN_RANGE == 0
 
 
-def range_id(entries: Iterable[Entry]) -> bytes:
+def range_id(entries: Iterable[Entry | Mark]) -> bytes:
     """The id of a range: what its keys and their identities hash to."""
     digest = hashlib.sha256()
     for each in entries:
+        assert each.identity is not None, "a range holds no removals"
         key = each.key.encode()
         digest.update(len(key).to_bytes(4, "big") + key + each.identity)
     return digest.digest()
@@ -179,25 +187,25 @@ def scan(nodes: Nodes, tree: str, start: str = "") -> Iterator[Entry]:
     return _scan(nodes, nodes.ranges(tree), start)
 
 
-def apply(nodes: Nodes, tree: str, changes: Iterable[tuple[str, Entry | None]]) -> str:
-    """The tree after *changes*, which come by key; ``None`` removes.
+def apply(nodes: Nodes, tree: str, edits: Iterable[Entry | Mark]) -> str:
+    """The tree after *edits*, which come by key.
 
     Costs as much as the ranges that hold a changed key. An entry that is replaced by an equal one is kept as it is.
     """
     ranges = nodes.ranges(tree)
-    edits = _Edits(changes)
+    coming = _Edits(edits)
     result: list[Range] = []
-    unfinished: list[Entry] = []
+    unfinished: list[Entry | Mark] = []
     for index, old in enumerate(ranges):
-        own = edits.until(old.last_key)
+        own = coming.until(old.last_key)
         is_open = index == len(ranges) - 1 and not ends_range(old.last_key)
-        if not own and not unfinished and not (is_open and edits.more):
+        if not own and not unfinished and not (is_open and coming.more):
             result.append(old)
             continue
         unfinished += _edited(nodes.entries(old.id, ""), own)
         unfinished = _save_finished(nodes, unfinished, result)
-    while edits.more:  # behind all that was there, and perhaps very many
-        unfinished += [new for _, new in edits.next(BATCH) if new is not None]
+    while coming.more:  # behind all that was there, and perhaps very many
+        unfinished += [edit for edit in coming.next(BATCH) if edit.identity is not None]
         unfinished = _save_finished(nodes, unfinished, result)
     if unfinished:
         result.append(_save_range(nodes, unfinished))
@@ -243,20 +251,20 @@ def merge(nodes: Nodes, *, base: str, source: str, destination: str, strategy: S
     Raises:
         MergeConflict: Both changed a key differently, and *strategy* is to refuse.
     """
-    changes: list[tuple[str, Entry | None]] = []
+    edits: list[Entry | Mark] = []
     for proposal in propose(nodes, base=base, source=source, destination=destination):
         if proposal.conflict and strategy is Strategy.REFUSE:
             raise MergeConflict
         if not proposal.conflict or strategy is Strategy.SOURCE_WINS:
-            changes.append((proposal.key, proposal.source))
-    return apply(nodes, destination, changes)
+            edits.append(proposal.source or Mark(proposal.key, None))
+    return apply(nodes, destination, edits)
 
 
 class _Edits:
-    """Changes by key, taken bit by bit: a first commit has more of them than should be in memory."""
+    """Edits by key, taken bit by bit: a first commit has more of them than should be in memory."""
 
-    def __init__(self, changes: Iterable[tuple[str, Entry | None]]) -> None:
-        self._rest = iter(changes)
+    def __init__(self, edits: Iterable[Entry | Mark]) -> None:
+        self._rest = iter(edits)
         self._next = next(self._rest, None)
 
     @property
@@ -264,15 +272,15 @@ class _Edits:
         """Whether there are any left."""
         return self._next is not None
 
-    def until(self, last_key: str) -> list[tuple[str, Entry | None]]:
+    def until(self, last_key: str) -> list[Entry | Mark]:
         """Those up to *last_key*."""
-        found: list[tuple[str, Entry | None]] = []
-        while self._next is not None and self._next[0] <= last_key:
+        found: list[Entry | Mark] = []
+        while self._next is not None and self._next.key <= last_key:
             found.append(self._next)
             self._next = next(self._rest, None)
         return found
 
-    def next(self, amount: int) -> list[tuple[str, Entry | None]]:
+    def next(self, amount: int) -> list[Entry | Mark]:
         """The next *amount*."""
         assert self._next is not None, "there are more"
         found = [self._next, *islice(self._rest, amount - 1)]
@@ -293,17 +301,18 @@ def _scan(nodes: Nodes, ranges: Sequence[Range], start: str) -> Iterator[Entry]:
         yield from nodes.entries(each.id, start)
 
 
-def _edited(entries: Iterator[Entry], edits: Sequence[tuple[str, Entry | None]]) -> list[Entry]:
-    result = {old.key: old for old in entries}
-    for key, new in edits:
-        if new is None:
-            result.pop(key, None)
-        elif _identity(result.get(key)) != new.identity:
-            result[key] = new
+def _edited(entries: Iterator[Entry], edits: Sequence[Entry | Mark]) -> list[Entry | Mark]:
+    result: dict[str, Entry | Mark] = {old.key: old for old in entries}
+    for edit in edits:
+        old = result.get(edit.key)
+        if edit.identity is None:
+            result.pop(edit.key, None)
+        elif old is None or old.identity != edit.identity:
+            result[edit.key] = edit
     return [result[key] for key in sorted(result)]
 
 
-def _save_finished(nodes: Nodes, entries: list[Entry], result: list[Range]) -> list[Entry]:
+def _save_finished(nodes: Nodes, entries: list[Entry | Mark], result: list[Range]) -> list[Entry | Mark]:
     """Save the ranges that have their last key. Returns the entries after them."""
     begin = 0
     for index, each in enumerate(entries):
@@ -313,7 +322,7 @@ def _save_finished(nodes: Nodes, entries: list[Entry], result: list[Range]) -> l
     return entries[begin:]
 
 
-def _save_range(nodes: Nodes, entries: Sequence[Entry]) -> Range:
+def _save_range(nodes: Nodes, entries: Sequence[Entry | Mark]) -> Range:
     digest = range_id(entries)
     nodes.save_range(digest, entries)
     return Range(entries[-1].key, digest)
