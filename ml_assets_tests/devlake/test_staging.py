@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ml_assets.lib.devlake import staging
 from ml_assets.lib.devlake.branches import Reset
 from ml_assets.lib.devlake.diffs import Difference, Kind
 from ml_assets.lib.devlake.errors import (
@@ -27,6 +28,23 @@ def test_the_same_object_again_is_no_change(lake: Lake) -> None:
     for changed in ({"content": "2"}, {"kind": "other"}, {"metadata": {"k": "w"}}):
         put(lake, "main", "a", **{"content": "1", "metadata": {"k": "v"}, **changed})  # type: ignore[arg-type]  # its words
         assert uncommitted(lake) == {"a": Kind.CHANGED}
+
+
+def test_a_commit_takes_what_is_staged_and_keeps_what_was_equal(lake: Lake) -> None:
+    """In one range of the tree: new, changed, removed, and staged again as it was, which keeps its first upload."""
+    put_all(lake, "main", dict.fromkeys("abcdef", "1"))
+    before = {path: lake.objects.stat(REPO, "main", path) for path in "abcdef"}
+    later = before["c"]._replace(mtime=before["c"].mtime + 100)
+    lake._database.write(lambda transaction: staging.put(transaction, REPO, "main", later))
+    put(lake, "main", "b", "2", metadata={"k": "v"})
+    put(lake, "main", "bb", "3")
+    lake.objects.delete(REPO, "main", "d")
+    staged = {path: lake.objects.stat(REPO, "main", path) for path in ("b", "bb")}
+    commit(lake, "main")
+    assert contents(lake, "main@") == {"a": "1", "b": "2", "bb": "3", "c": "1", "e": "1", "f": "1"}
+    expected = {**before, **staged}
+    del expected["d"]
+    assert {path: lake.objects.stat(REPO, "main@", path) for path in expected} == expected
 
 
 def test_uncommitted_changes(lake: Lake) -> None:
