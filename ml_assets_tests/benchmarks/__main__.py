@@ -9,11 +9,12 @@ from typing import Final
 import click
 import psutil
 
-from ml_assets_tests.benchmarks import demo, gate, lake, load, out_of_core, pit, splits
+from ml_assets_tests.benchmarks import demo, gate, lake, layout, load, out_of_core, pit, splits
 
 _ALL: Final = {
     "load": load.measure,
     "gate": gate.measure,
+    "layout": layout.measure,
     "splits": splits.measure,
     "pit": pit.measure,
     "out_of_core": out_of_core.measure,
