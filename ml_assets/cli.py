@@ -1,7 +1,4 @@
-"""`ml-assets …`: one thin command per verb: parses its words, calls one function of lib, prints what came back.
-
-Longer than other modules, because it is a list: no command knows another one.
-"""
+"""`ml-assets …`: one thin command per verb: parses its words, calls one function of lib, prints what came back."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml_assets.cli_lake import lake
 from ml_assets.lib.core.errors import MLAssetsError
 
 if TYPE_CHECKING:
@@ -48,6 +46,8 @@ class _Group(click.Group):
 def main() -> None:
     """Versioned, provable ML data: sources, splits, features, frames and models on lakeFS branches."""
 
+
+main.add_command(lake)
 
 _split = click.option("--split", "split_version", help="Split version, as in hash-s42.")
 _features = click.option("--features", "feature_version", help="Feature version, as in v3.")
@@ -286,155 +286,6 @@ def spark_jars() -> None:
     found = java()
     jars = resolve_jars(folder, lambda progress: click.echo(progress, err=True))
     click.echo(f"{len(jars)} jars for Spark in {folder}, Java {found}")
-
-
-@main.group()
-def lake() -> None:
-    """The embedded lake: one server for all processes, started at the first use."""
-
-
-@lake.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=0, help="Port to listen on; default: the one used last, else a free one.")
-@click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False), help="Data folder; default: in the state folder."
-)
-def lake_serve(host: str, port: int, root: Path | None) -> None:
-    """Serve in the foreground until Ctrl-C."""
-    import logging
-
-    from ml_assets.lib.devlake import server
-    from ml_assets.lib.devlake.credentials import Credentials
-    from ml_assets.lib.gate.embedded import beside
-    from ml_assets.settings import Settings
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    home, keys = Settings.load().state, Credentials.load(Settings.load().state)
-    server.serve(root or home / server.ROOT_FOLDER, keys, host=host, port=port, home=home, beside=beside)
-
-
-@lake.command("status")
-def lake_status() -> None:
-    """Endpoint, pid, root, repositories, size."""
-    from ml_assets.lib.devlake import server
-    from ml_assets.settings import Settings
-
-    found = server.status(Settings.load().state)
-    click.echo(f"endpoint      {found.url or 'never started'}")
-    click.echo(f"pid           {found.pid or 'not running'}")
-    click.echo(f"root          {found.root}")
-    click.echo(f"repositories  {', '.join(found.repositories) or ('none' if found.pid else 'unknown: not running')}")
-    click.echo(f"size          {found.size_bytes:,} bytes")
-
-
-@lake.command("stop")
-def lake_stop() -> None:
-    """Stop it; the data stays."""
-    from ml_assets.lib.devlake import server
-    from ml_assets.settings import Settings
-
-    pid = server.stop(Settings.load().state)
-    click.echo(f"stopped process {pid}" if pid else "it was not running")
-
-
-_lake_root = click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False), help="Data folder; default: that of the state folder."
-)
-
-
-@lake.command("gc")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--grace-hours", default=24.0, show_default=True, help="Leave files alone that are younger than this.")
-@_lake_root
-def lake_gc(dry_run: bool, grace_hours: float, root: Path | None) -> None:
-    """Remove bytes that nothing needs: see `settings/gc_rules` of a repository for how long old commits do."""
-    from ml_assets.lib.devlake.gc import collect
-
-    found = collect(root or _root_of_lake(), dry_run=dry_run, grace=timedelta(hours=grace_hours))
-    verb = "would remove" if dry_run else "removed"
-    click.echo(f"kept          {found.kept:,} files, {found.kept_bytes:,} bytes")
-    click.echo(f"too young     {found.young:,} files, {found.young_bytes:,} bytes")
-    click.echo(f"{verb:<13} {found.removed:,} files, {found.removed_bytes:,} bytes")
-    click.echo(f"  of old commits  {found.expired:,} files, {found.expired_bytes:,} bytes")
-    click.echo(f"  and half uploads of {found.leftover_bytes:,} bytes, {found.ranges:,} ranges of deleted repositories")
-
-
-@lake.command("check")
-@click.option("--quick", is_flag=True, help="Compare sizes only, and do not read all bytes.")
-@_lake_root
-def lake_check(quick: bool, root: Path | None) -> None:
-    """Verify everything, and name what is broken."""
-    from ml_assets.lib.devlake.check import check
-
-    found = check(root or _root_of_lake(), lambda problem: click.secho(problem, fg="red"), hashes=not quick)
-    click.echo(f"looked at     {found.commits:,} commits, {found.trees:,} trees, {found.entries:,} entries")
-    click.echo(f"files         {found.files:,}, {found.bytes:,} bytes")
-    click.echo(f"collected     {found.collected:,} objects of old commits")
-    click.echo(f"for gc        {found.garbage:,} files, {found.garbage_bytes:,} bytes that nothing names")
-    click.echo(f"problems      {found.problems:,}")
-    sys.exit(1 if found.problems else 0)
-
-
-@lake.command("backup")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--copy", is_flag=True, help="Copy files even on the same disk, where linking them is enough.")
-@_lake_root
-def lake_backup(folder: Path, copy: bool, root: Path | None) -> None:
-    """Copy the lake to FOLDER while it is in use; again into the same one copies what is new."""
-    from ml_assets.lib.devlake.backup import backup
-
-    done = backup(root or _root_of_lake(), folder, link=not copy)
-    click.echo(f"{folder} holds {done.files:,} files, {done.bytes:,} bytes; {done.new_files:,} are new")
-
-
-@lake.command("restore")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@_lake_root
-def lake_restore(folder: Path, root: Path | None) -> None:
-    """Bring the backup in FOLDER back; the data folder must be empty."""
-    from ml_assets.lib.devlake.backup import restore
-
-    to = root or _root_of_lake()
-    done = restore(folder, to)
-    click.echo(f"{to} holds {done.files:,} files, {done.bytes:,} bytes")
-
-
-@lake.command("protect")
-@click.option("--url", help="Where a real lakeFS reaches the guard; default: on its own machine, the default port.")
-def lake_protect(url: str | None) -> None:
-    """Let only what was audited and passed onto the target: branch protection, and a guard asked before each merge."""
-    from ml_assets import definitions
-    from ml_assets.lib.gate.guard import PATH, PORT
-    from ml_assets.lib.gate.protect import protect
-
-    machinery = definitions.machinery()
-    embedded = definitions.settings.endpoint_url is None
-    base = url or (machinery.lake.endpoint if embedded else f"http://127.0.0.1:{PORT}")
-    done = protect(machinery.lake, machinery.target, f"{base.rstrip('/').removesuffix(PATH)}{PATH}")
-    click.echo(f"{machinery.target} is changed by merge only, and {done.path} has the guard asked before each")
-    click.echo("written just now" if done.installed else "nothing had to be written")
-
-
-@lake.command("guard")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no TLS.")
-@click.option("--port", help="Port to listen on; default: that of `protect`.", type=int)
-def lake_guard(host: str, port: int | None) -> None:
-    """For a real lakeFS: answer what it asks before merges, until Ctrl-C. The embedded lake has a guard inside."""
-    import logging
-
-    from ml_assets.lib.gate import guard
-    from ml_assets.settings import Settings
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    endpoint, key, secret, token = Settings.load().guarded
-    guard.serve(guard.guard_of(endpoint, key, secret, token), host=host, port=port or guard.PORT)
-
-
-def _root_of_lake() -> Path:
-    from ml_assets.lib.devlake.server import root_of
-    from ml_assets.settings import Settings
-
-    return root_of(Settings.load().state)
 
 
 def _runner() -> Runner:

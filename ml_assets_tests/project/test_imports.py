@@ -31,7 +31,7 @@ def test_core_imports_no_framework(path: Path) -> None:
     assert roots & HEAVY == set()
 
 
-@pytest.mark.parametrize("module", ["ml_assets", "ml_assets.settings", *LIGHT])
+@pytest.mark.parametrize("module", ["ml_assets", "ml_assets.cli", "ml_assets.settings", *LIGHT])
 def test_importing_a_package_loads_nothing_heavy(module: str) -> None:
     """Heavy libraries come with the adapter that needs them, when it is asked to do something."""
     code = f"import sys, {module}; print(*sys.modules)"
