@@ -14,8 +14,10 @@ from typing import Final
 import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
 from ml_assets.lib.core.errors import TableError
@@ -186,7 +188,14 @@ class Tables:
             CommitRaced: Somebody else did.
             TableError: The rows do not fit the schema, or it cannot be partitioned so.
         """
-        self._write(table, branch, rows, schema=schema, properties=properties, partition_by=partition_by, replace=True)
+        with translated(table, branch):
+            loaded, transaction = self._begin(table, branch, schema, partition_by)
+        added = self._write_files(table, branch, rows, transaction.table_metadata)
+        with translated(table, branch):
+            removed = [task.file for task in loaded.scan().plan_files()]
+            io = PinnedFileIO(self.lake, branch, transaction.table_metadata.properties)
+            ReplaceRows(transaction, io, removed=removed, added=added, properties=properties).commit()
+            transaction.commit_transaction()
 
     def append(
         self,
@@ -204,37 +213,12 @@ class Tables:
             CommitRaced: As `write`.
             TableError: As `write`, or a column that is in the table would go, or be required of rows that lack it.
         """
-        self._write(table, branch, rows, schema=schema, properties=properties, partition_by=partition_by, replace=False)
-
-    def _write(
-        self,
-        table: str,
-        branch: Branch,
-        rows: pa.RecordBatchReader | pa.Table,
-        *,
-        schema: Schema,
-        properties: Mapping[str, str],
-        partition_by: Sequence[str],
-        replace: bool,
-    ) -> None:
         with translated(table, branch):
             loaded, transaction = self._begin(table, branch, schema, partition_by)
-            if not replace:
-                refuse_loss(loaded.schema(), transaction.table_metadata.schema(), where=f"{table} on {branch}")
-        metadata = transaction.table_metadata
-        io = PinnedFileIO(self.lake, branch, metadata.properties)
-        writer = TableWriter(metadata, io)
-        # Errors of whoever makes the rows pass as they are: only the writing is translated.
-        for group in row_groups(conform(rows, arrow_schema(metadata.schema()), where=f"{table} on {branch}")):
-            with translated(table, branch):
-                writer.write(group)
+            refuse_loss(loaded.schema(), transaction.table_metadata.schema(), where=f"{table} on {branch}")
+        added = self._write_files(table, branch, rows, transaction.table_metadata)
         with translated(table, branch):
-            added = writer.close()
-            if replace:
-                removed = [task.file for task in loaded.scan().plan_files()]
-                ReplaceRows(transaction, io, removed=removed, added=added, properties=properties).commit()
-            else:
-                append_files(transaction, added, properties)
+            append_files(transaction, added, properties)
             transaction.commit_transaction()
 
     def prepare(self, table: str, branch: Branch, *, schema: Schema, partition_by: Sequence[str] = ()) -> None:
@@ -281,6 +265,18 @@ class Tables:
     def _load(self, table: str, ref: Ref) -> Table:
         with translated(table, ref):
             return self.catalog(ref).load_table(table)
+
+    def _write_files(
+        self, table: str, branch: Branch, rows: pa.RecordBatchReader | pa.Table, metadata: TableMetadata
+    ) -> list[DataFile]:
+        """Write *rows* as files that no snapshot names yet."""
+        writer = TableWriter(metadata, PinnedFileIO(self.lake, branch, metadata.properties))
+        # Errors of whoever makes the rows pass as they are: only the writing is translated.
+        for group in row_groups(conform(rows, arrow_schema(metadata.schema()), where=f"{table} on {branch}")):
+            with translated(table, branch):
+                writer.write(group)
+        with translated(table, branch):
+            return writer.close()
 
     def _begin(
         self, table: str, branch: Branch, schema: Schema, partition_by: Sequence[str]
