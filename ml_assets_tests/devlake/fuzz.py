@@ -85,7 +85,7 @@ def _call(data: bytes) -> None:
         receive,
         routes.arguments(ROUTE, raw),
     )
-    call.folded_pages()
+    call.window()
     call.flag("force")
     call.time_ns("since")
     asyncio.run(call.read_json())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ml_assets.lib.devlake.diffs import Difference, Kind
-from ml_assets.lib.devlake.page import CommonPrefix, Page
+from ml_assets.lib.devlake.page import CommonPrefix, Page, Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import Entry
 
@@ -61,7 +61,7 @@ def contents(lake: Lake, ref: str) -> dict[str, str]:
     found: dict[str, str] = {}
     after, more = "", True
     while more:
-        page = lake.objects.list(REPO, ref, after=after, amount=1000)
+        page = lake.objects.list(REPO, ref, Window(after=after, amount=1000))
         entries = [entry for entry in page.items if isinstance(entry, Entry)]
         found |= {entry.key: lake.store.read(entry.address).decode() for entry in entries}
         after, more = (entries[-1].key if entries else ""), page.more
@@ -75,5 +75,5 @@ def paths(found: Page[Entry | CommonPrefix] | Page[Difference | CommonPrefix]) -
 
 def uncommitted(lake: Lake) -> dict[str, Kind]:
     """What a commit on main would change."""
-    items = lake.diffs.uncommitted(REPO, "main", amount=1000).items
+    items = lake.diffs.uncommitted(REPO, "main", Window(amount=1000)).items
     return {item.key: item.kind for item in items if isinstance(item, Difference)}

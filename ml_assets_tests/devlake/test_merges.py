@@ -16,6 +16,7 @@ from ml_assets.lib.devlake.errors import (
     RefNotFound,
 )
 from ml_assets.lib.devlake.merges import Overrides
+from ml_assets.lib.devlake.page import Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import Strategy
 from ml_assets_tests.devlake.local import REPO, USER, contents, put, put_all
@@ -36,7 +37,7 @@ def merge(lake: Lake, source: str = "dev", branch: str = "main", **options: obje
 
 def changes(lake: Lake, left: str, right: str) -> dict[str, Kind]:
     """The three-dot diff."""
-    items = lake.diffs.three_dot(REPO, left, right, amount=1000).items
+    items = lake.diffs.three_dot(REPO, left, right, Window(amount=1000)).items
     return {item.key: item.kind for item in items if isinstance(item, Difference)}
 
 

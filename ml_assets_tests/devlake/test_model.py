@@ -40,6 +40,7 @@ from ml_assets.lib.devlake.errors import (
     TagNotFound,
 )
 from ml_assets.lib.devlake.history import Commit
+from ml_assets.lib.devlake.page import Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import ROOT, Strategy, ends_range
 from ml_assets_tests.devlake.local import REPO, USER, contents, put
@@ -377,7 +378,7 @@ class LakeAgainstDicts(RuleBasedStateMachine):
         """A page of a listing."""
         if self.exists(name):
             paths = sorted(key for key in self.model.shown(name) if key > after and key.startswith(prefix))
-            found = self.lake.objects.list(REPO, name, prefix=prefix, after=after, amount=amount)
+            found = self.lake.objects.list(REPO, name, Window(prefix=prefix, after=after, amount=amount))
             assert [item[0] for item in found.items] == paths[:amount]
             assert found.more == (len(paths) > amount)
 

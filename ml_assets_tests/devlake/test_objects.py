@@ -16,7 +16,7 @@ from ml_assets.lib.devlake.errors import (
     ProtectedBranch,
     UploadNotFound,
 )
-from ml_assets.lib.devlake.page import fold, page
+from ml_assets.lib.devlake.page import Window, fold, page
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import entry as new_entry
 from ml_assets_tests.devlake.local import REPO, commit, contents, paths, put, put_all, uncommitted
@@ -154,8 +154,8 @@ def test_pages_of_a_branch(lake: Lake) -> None:
     put(lake, "main", "d/z", "1")
     lake.objects.delete(REPO, "main", "e")
     assert paths(lake.objects.list(REPO, "main")) == ["a", "b", "d/x", "d/y", "d/z"]
-    first = lake.objects.list(REPO, "main", delimiter="/", amount=2)
+    first = lake.objects.list(REPO, "main", Window(delimiter="/", amount=2))
     assert (paths(first), first.more) == (["a", "b"], True)
-    last = lake.objects.list(REPO, "main", delimiter="/", amount=2, after="b")
+    last = lake.objects.list(REPO, "main", Window(delimiter="/", amount=2, after="b"))
     assert (paths(last), last.more) == (["d/"], False)
-    assert paths(lake.objects.list(REPO, "main", prefix="d/", after="d/x")) == ["d/y", "d/z"]
+    assert paths(lake.objects.list(REPO, "main", Window(prefix="d/", after="d/x"))) == ["d/y", "d/z"]

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from ml_assets.lib.devlake.errors import Invalid
 from ml_assets.lib.devlake.history import SECOND
+from ml_assets.lib.devlake.page import Window
 
 MAX_BODY_BYTES: Final = 32 << 20
 """Of a JSON body. The largest lawful ones name 1000 objects to delete."""
@@ -111,9 +112,9 @@ class Call:
         """The parameters of a listing by name."""
         return {"prefix": self.text("prefix"), "after": self.text("after"), "amount": self.amount()}
 
-    def folded_pages(self) -> dict[str, Any]:
+    def window(self) -> Window:
         """The parameters of a listing by path."""
-        return {**self.pages(), "delimiter": self.text("delimiter")}
+        return Window(**self.pages(), delimiter=self.text("delimiter"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, as it comes in.

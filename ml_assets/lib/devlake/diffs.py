@@ -12,7 +12,7 @@ from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.merges import find_base
 from ml_assets.lib.devlake.names import check_branch_name, check_ref
 from ml_assets.lib.devlake.nodes import RowNodes
-from ml_assets.lib.devlake.page import CommonPrefix, Page, fold, page
+from ml_assets.lib.devlake.page import BEGINNING, CommonPrefix, Page, Window, fold, page
 from ml_assets.lib.devlake.refs import branch_head, resolve, resolve_commit
 from ml_assets.lib.devlake.tree import Change, Entry, prefix_end
 
@@ -38,14 +38,12 @@ Differences = Page[Difference | CommonPrefix]
 
 
 class Diffs:
-    """The differences of all repositories. All listings are by path; see :func:`_listing` for their parameters."""
+    """The differences of all repositories, by path."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def uncommitted(
-        self, repository: str, branch: str, *, prefix: str = "", after: str = "", delimiter: str = "", amount: int = 100
-    ) -> Differences:
+    def uncommitted(self, repository: str, branch: str, window: Window = BEGINNING) -> Differences:
         """What a commit of *branch* would change. A removed path comes without its entry, as in lakeFS.
 
         Raises:
@@ -60,19 +58,9 @@ class Diffs:
                 for change in staging.changes(transaction, repository, branch, head, start):
                     yield Difference(change.key, _kind(change.left, change.right), change.right)
 
-            return _listing(scan, prefix=prefix, after=after, delimiter=delimiter, amount=amount)
+            return _listing(scan, window)
 
-    def two_dot(
-        self,
-        repository: str,
-        left: str,
-        right: str,
-        *,
-        prefix: str = "",
-        after: str = "",
-        delimiter: str = "",
-        amount: int = 100,
-    ) -> Differences:
+    def two_dot(self, repository: str, left: str, right: str, window: Window = BEGINNING) -> Differences:
         """What *right* has otherwise than *left*. ``branch$`` on the right takes uncommitted changes in.
 
         Raises:
@@ -94,19 +82,9 @@ class Diffs:
                 for change in changes:
                     yield Difference(change.key, _kind(change.left, change.right), change.right or change.left)
 
-            return _listing(scan, prefix=prefix, after=after, delimiter=delimiter, amount=amount)
+            return _listing(scan, window)
 
-    def three_dot(
-        self,
-        repository: str,
-        left: str,
-        right: str,
-        *,
-        prefix: str = "",
-        after: str = "",
-        delimiter: str = "",
-        amount: int = 100,
-    ) -> Differences:
+    def three_dot(self, repository: str, left: str, right: str, window: Window = BEGINNING) -> Differences:
         """What a merge of *right* into *left* would change, and where it would be refused.
 
         Raises:
@@ -127,21 +105,12 @@ class Diffs:
                     old, new = proposal.destination, proposal.source
                     yield Difference(proposal.key, Kind.CONFLICT if proposal.conflict else _kind(old, new), new or old)
 
-            return _listing(scan, prefix=prefix, after=after, delimiter=delimiter, amount=amount)
+            return _listing(scan, window)
 
 
-def _listing(
-    scan: Callable[[str], Iterator[Difference]], *, prefix: str, after: str, delimiter: str, amount: int
-) -> Differences:
-    """A page of differences.
-
-    Args:
-        scan: Gives those from a key on.
-        prefix: Only paths that start with it.
-        after: Only paths after it. With a *delimiter*, also none that starts with it.
-        delimiter: Paths that hold it after *prefix* are folded into common prefixes.
-        amount: At most so many.
-    """
+def _listing(scan: Callable[[str], Iterator[Difference]], window: Window) -> Differences:
+    """A page of what *scan* gives from a key on. With a delimiter, also nothing that starts with ``window.after``."""
+    prefix, after, delimiter, amount = window
     start: str | None = after
     if delimiter and after >= prefix and after:
         start = prefix_end(after)

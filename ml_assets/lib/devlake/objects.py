@@ -16,7 +16,7 @@ from ml_assets.lib.devlake.history import Commit
 from ml_assets.lib.devlake.intake import SMALL, Arrival, Intake
 from ml_assets.lib.devlake.names import check_branch_name, check_path, check_ref
 from ml_assets.lib.devlake.nodes import RowNodes
-from ml_assets.lib.devlake.page import CommonPrefix, Page, fold, page
+from ml_assets.lib.devlake.page import BEGINNING, CommonPrefix, Page, Window, fold, page
 from ml_assets.lib.devlake.refs import Resolved, branch_head, resolve
 from ml_assets.lib.devlake.store import Blob, Store
 from ml_assets.lib.devlake.tree import Entry
@@ -49,24 +49,14 @@ class Objects:
             find_repository(transaction, repository)
             return _existing(transaction, repository, resolve(transaction, repository, ref), path)
 
-    def list(
-        self,
-        repository: str,
-        ref: str,
-        *,
-        prefix: str = "",
-        after: str = "",
-        delimiter: str = "",
-        amount: int = 100,
-    ) -> Page[Entry | CommonPrefix]:
-        """Objects by path, those after *after* that start with *prefix*; on a branch, with its uncommitted changes.
-
-        With a *delimiter*, paths that hold it after *prefix* are folded into common prefixes.
+    def list(self, repository: str, ref: str, window: Window = BEGINNING) -> Page[Entry | CommonPrefix]:
+        """Objects by path; on a branch, with its uncommitted changes.
 
         Raises:
             RefNotFound: Nothing answers to *ref*.
         """
         check_ref(ref)
+        prefix, after, delimiter, amount = window
         for argument, value in (("prefix", prefix), ("delimiter", delimiter)):
             if value:
                 check_path(value, argument)

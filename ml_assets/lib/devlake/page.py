@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from ml_assets.lib.devlake.tree import prefix_end
 
@@ -25,6 +25,25 @@ class Keyed(Protocol):
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Keyed)
+
+
+class Window(NamedTuple):
+    """The part of a listing by path that is asked for.
+
+    Attributes:
+        prefix: Only paths that start with it.
+        after: Only paths after it.
+        delimiter: Paths that hold it after *prefix* are folded into common prefixes.
+        amount: At most so many.
+    """
+
+    prefix: str = ""
+    after: str = ""
+    delimiter: str = ""
+    amount: int = 100
+
+
+BEGINNING: Final = Window()
 
 
 class Page(NamedTuple, Generic[T]):

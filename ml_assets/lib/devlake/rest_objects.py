@@ -144,7 +144,7 @@ def _list(lake: Lake, call: Call) -> Response:
     repository = call.argument("repository")
     wanted = call.flag("user_metadata", default=True)
     _refuse_presign(call)
-    page = lake.objects.list(repository, call.argument("ref"), **call.folded_pages())
+    page = lake.objects.list(repository, call.argument("ref"), call.window())
     namespace = lake.repositories.get(repository).storage_namespace
 
     def describe(item: Entry | CommonPrefix) -> dict[str, object]:

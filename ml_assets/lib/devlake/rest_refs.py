@@ -220,7 +220,7 @@ def _merge_base(lake: Lake, call: Call) -> Response:
 
 
 def _uncommitted(lake: Lake, call: Call) -> Response:
-    page = lake.diffs.uncommitted(call.argument("repository"), call.argument("branch"), **call.folded_pages())
+    page = lake.diffs.uncommitted(call.argument("repository"), call.argument("branch"), call.window())
     return reply_page(page, lambda item: _difference_json(item, right=False), lambda item: item[0])
 
 
@@ -230,7 +230,7 @@ def _diff(lake: Lake, call: Call) -> Response:
         raise Invalid('parameter "type" in query has an error: value is not one of the allowed values')
     right = call.flag("include_right_stats")
     diff = lake.diffs.two_dot if kind == "two_dot" else lake.diffs.three_dot
-    page = diff(call.argument("repository"), call.argument("left"), call.argument("right"), **call.folded_pages())
+    page = diff(call.argument("repository"), call.argument("left"), call.argument("right"), call.window())
     return reply_page(page, lambda item: _difference_json(item, right=right), lambda item: item[0])
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 from starlette.responses import Response
 
 from ml_assets.lib.devlake.errors import DevlakeError, InvalidPath, NotFound, ProtectedBranch
-from ml_assets.lib.devlake.page import CommonPrefix
+from ml_assets.lib.devlake.page import CommonPrefix, Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.s3_request import Call
@@ -204,14 +204,8 @@ def _listing(call: Call, start: str) -> _Listing:
         after = _Key.of(start)
         if start and after.ref != prefix.ref:
             raise S3Error(S3Code.BAD_REQUEST)
-        items, more = call.lake.objects.list(
-            call.repository.name,
-            prefix.ref,
-            prefix=prefix.path,
-            after=after.path or "",
-            delimiter=call.parameter("delimiter"),
-            amount=asked,
-        )
+        window = Window(prefix.path, after.path or "", call.parameter("delimiter"), asked)
+        items, more = call.lake.objects.list(call.repository.name, prefix.ref, window)
     ref = None if prefix.path is None else prefix.ref
     return _Listing(ref, items, more) if amount else _Listing(ref, [], more=bool(items))
 

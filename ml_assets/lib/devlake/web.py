@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from ml_assets.lib.devlake.diffs import Difference
 from ml_assets.lib.devlake.errors import DevlakeError
 from ml_assets.lib.devlake.history import Commit
-from ml_assets.lib.devlake.page import CommonPrefix
+from ml_assets.lib.devlake.page import CommonPrefix, Window
 from ml_assets.lib.devlake.repo import Lake
 
 ROWS: Final = 1000
@@ -83,13 +83,13 @@ class Web:
         changes: Iterable[Difference | CommonPrefix] = ()
         more = False
         if commit.parents:
-            changes, more = self._lake.diffs.two_dot(repository, commit.parents[0], commit.id, amount=ROWS)
+            changes, more = self._lake.diffs.two_dot(repository, commit.parents[0], commit.id, Window(amount=ROWS))
         lines = [(escape(c.kind.value), f"<code>{escape(c.key)}</code>") for c in changes if isinstance(c, Difference)]
         title = f"<h1>{escape(commit.message)}</h1><p><code>{commit.id}</code></p>"
         return f"{title}{_table(rows)}<h2>Changed</h2>{_table(lines, more)}"
 
     def _objects(self, repository: str, ref: str, prefix: str) -> str:
-        items, more = self._lake.objects.list(repository, ref, prefix=prefix, delimiter="/", amount=ROWS)
+        items, more = self._lake.objects.list(repository, ref, Window(prefix=prefix, delimiter="/", amount=ROWS))
         rows = []
         for item in items:
             if isinstance(item, CommonPrefix):
