@@ -14,21 +14,8 @@ from ml_assets.lib.declare.contracts import (
     SplitContract,
     Timestamp,
 )
-from ml_assets.lib.declare.declarations import (
-    Declaration,
-    Entity,
-    FeatureView,
-    Frame,
-    Model,
-    Params,
-    Source,
-    Split,
-    feature_view,
-    frame,
-    model,
-    source,
-    split,
-)
+from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView, Frame, Model, Params, Source, Split
+from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum
 from ml_assets.lib.declare.package_file import PackageFile
 from ml_assets.lib.declare.registry import Declarations, load
