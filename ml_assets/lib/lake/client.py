@@ -6,8 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import lakefs
 import lakefs_sdk
@@ -16,7 +15,7 @@ from pydantic import SecretStr
 from ml_assets.lib.core.errors import BadRef, LakeError, RefExists, RefNotFound
 from ml_assets.lib.core.refs import Branch, Commit, Ref, RefAtTime, Tag
 from ml_assets.lib.lake.connection import PAGE, Connection
-from ml_assets.lib.lake.types import BranchInfo, CommitInfo, DiffBase, DiffKind, DiffRow, Stat, TagInfo
+from ml_assets.lib.lake.types import BranchInfo, CommitInfo, DiffBase, DiffRow, Stat, TagInfo
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -140,7 +139,7 @@ class Lake:
 
     def info(self, ref: Ref | str) -> CommitInfo:
         """The commit that *ref* is at, with what was said about it."""
-        return _commit_info(self._ask(f"commit of {ref}", self._sdk.commits_api.get_commit, _expression(ref)))
+        return CommitInfo.of(self._ask(f"commit of {ref}", self._sdk.commits_api.get_commit, _expression(ref)))
 
     def log(
         self, ref: Ref | str, *, first_parent: bool = True, amount: int | None = None, objects: Sequence[str] = ()
@@ -162,13 +161,13 @@ class Lake:
             first_parent=first_parent,
             objects=list(objects) or None,
         )
-        return map(_commit_info, rows)
+        return map(CommitInfo.of, rows)
 
     def branches(self, prefix: str = "", *, hidden: bool = False) -> Iterator[BranchInfo]:
         """Branches whose name begins with *prefix*, in order of name; with *hidden*, the hidden ones too."""
         list_branches = self._sdk.branches_api.list_branches
         rows = self._rows(f"branches {prefix}*", list_branches, prefix=prefix, show_hidden=hidden)
-        return (BranchInfo(Branch(row.id), Commit(row.commit_id)) for row in rows)
+        return map(BranchInfo.of, rows)
 
     def branch(self, name: Branch, source: Ref, *, hidden: bool = False) -> bool:
         """Make the branch *name* at *source*. False: there is one of this name, wherever it is at.
@@ -197,7 +196,7 @@ class Lake:
     def tags(self, prefix: str = "") -> Iterator[TagInfo]:
         """Tags whose name begins with *prefix*, in order of name."""
         rows = self._rows(f"tags {prefix}*", self._sdk.tags_api.list_tags, prefix=prefix)
-        return (TagInfo(Tag(row.id), Commit(row.commit_id)) for row in rows)
+        return map(TagInfo.of, rows)
 
     def tag(self, tag: Tag, commit: Commit) -> None:
         """Give *commit* a name for ever; fine if it has this one already.
@@ -237,7 +236,7 @@ class Lake:
     def uncommitted(self, branch: Branch, limit: int | None = None) -> Iterator[DiffRow]:
         """Objects that differ between *branch* and its head, in order of path, at most *limit*."""
         rows = self._rows(f"uncommitted on {branch}", self._sdk.branches_api.diff_branch, branch.name, limit=limit)
-        return map(_diff_row, rows)
+        return map(DiffRow.of, rows)
 
     def diff(
         self, left: Ref, right: Ref, *, base: DiffBase = "merge-base", prefix: str = "", limit: int | None = None
@@ -261,7 +260,7 @@ class Lake:
             prefix=prefix,
             type=_DOTS[base],
         )
-        return map(_diff_row, rows)
+        return map(DiffRow.of, rows)
 
     def merge_base(self, one: Ref, other: Ref) -> Commit:
         """The commit at which the histories of the two part."""
@@ -326,12 +325,12 @@ class Lake:
 
     def stat(self, ref: Ref, path: str) -> Stat | None:
         """Checksum, size and time of an object; ``None`` if *ref* has none at *path*."""
-        return self._found(ref, _stat, f"stat {path!r} at {ref}", self._sdk.objects_api.stat_object, path)
+        return self._found(ref, Stat.of, f"stat {path!r} at {ref}", self._sdk.objects_api.stat_object, path)
 
     def ls(self, ref: Ref, prefix: str) -> Iterator[Stat]:
         """Objects whose path begins with *prefix*, in order of path, uncommitted ones of a branch included."""
         list_objects = self._sdk.objects_api.list_objects
-        return map(_stat, self._rows(f"list {prefix!r} at {ref}", list_objects, str(ref), prefix=prefix))
+        return map(Stat.of, self._rows(f"list {prefix!r} at {ref}", list_objects, str(ref), prefix=prefix))
 
     def folders(self, ref: Ref, prefix: str) -> Iterator[str]:
         """Names of the folders in *prefix*, which is empty or ends in a slash."""
@@ -353,7 +352,7 @@ class Lake:
         """
         upload, condition = self._sdk.objects_api.upload_object, "*" if if_absent else None
         where = f"write {path!r} on {branch}"
-        return _stat(self._change(where, upload, branch.name, path, if_none_match=condition, content=data))
+        return Stat.of(self._change(where, upload, branch.name, path, if_none_match=condition, content=data))
 
     def delete(self, branch: Branch, paths: Iterable[str]) -> None:
         """Remove objects, uncommitted; those that are not there are fine."""
@@ -396,26 +395,3 @@ def _expression(ref: Ref | str) -> str:
             f"{ref!r} is not a ref", remedy="write a branch, tag or commit id, optionally with ~N or ^N behind it"
         )
     return str(ref)
-
-
-def _utc(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _commit_info(row: lakefs_sdk.Commit) -> CommitInfo:
-    return CommitInfo(
-        id=Commit(row.id),
-        parents=tuple(map(Commit, row.parents)),
-        message=row.message,
-        metadata=dict(row.metadata or {}),
-        created=_utc(row.creation_date),
-        committer=row.committer,
-    )
-
-
-def _stat(row: lakefs_sdk.ObjectStats) -> Stat:
-    return Stat(path=row.path, checksum=row.checksum, size=row.size_bytes or 0, mtime=_utc(row.mtime))
-
-
-def _diff_row(row: lakefs_sdk.Diff) -> DiffRow:
-    return DiffRow(cast("DiffKind", row.type), row.path)

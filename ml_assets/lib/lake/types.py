@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from ml_assets.lib.core.refs import Branch, Commit, Tag
+
+if TYPE_CHECKING:
+    import lakefs_sdk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,18 @@ class CommitInfo:
     created: datetime
     committer: str
 
+    @classmethod
+    def of(cls, row: lakefs_sdk.Commit) -> Self:
+        """As lakeFS answers it."""
+        return cls(
+            id=Commit(row.id),
+            parents=tuple(map(Commit, row.parents)),
+            message=row.message,
+            metadata=dict(row.metadata or {}),
+            created=datetime.fromtimestamp(row.creation_date, UTC),
+            committer=row.committer,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stat:
@@ -47,6 +62,12 @@ class Stat:
     size: int
     mtime: datetime
 
+    @classmethod
+    def of(cls, row: lakefs_sdk.ObjectStats) -> Self:
+        """As lakeFS answers it."""
+        written = datetime.fromtimestamp(row.mtime, UTC)
+        return cls(path=row.path, checksum=row.checksum, size=row.size_bytes or 0, mtime=written)
+
 
 DiffKind = Literal["added", "removed", "changed", "conflict"]
 """What happened to an object; ``conflict``: both sides changed it, and differently."""
@@ -62,6 +83,11 @@ class DiffRow:
     kind: DiffKind
     path: str
 
+    @classmethod
+    def of(cls, row: lakefs_sdk.Diff) -> Self:
+        """As lakeFS answers it."""
+        return cls(cast("DiffKind", row.type), row.path)
+
 
 @dataclass(frozen=True, slots=True)
 class BranchInfo:
@@ -69,6 +95,11 @@ class BranchInfo:
 
     branch: Branch
     commit: Commit
+
+    @classmethod
+    def of(cls, row: lakefs_sdk.Ref) -> Self:
+        """As lakeFS answers it."""
+        return cls(Branch(row.id), Commit(row.commit_id))
 
     @property
     def name(self) -> str:
@@ -82,6 +113,11 @@ class TagInfo:
 
     tag: Tag
     commit: Commit
+
+    @classmethod
+    def of(cls, row: lakefs_sdk.Ref) -> Self:
+        """As lakeFS answers it."""
+        return cls(Tag(row.id), Commit(row.commit_id))
 
     @property
     def name(self) -> str:
