@@ -130,16 +130,7 @@ class Gate:
             return unchanged
         if pinned.old and pinned.holds:
             self._settle(work, pinned.old, pinned.commit)  # its run may have died before it could
-        branch, number = open_branch(self.lake, work.unit, run, pinned.commit, pinned.old)
-        attempt = Attempt(
-            number=number,
-            started=started,
-            pin=pinned.commit,
-            inputs=pinned.inputs,
-            branch=branch,
-            recipe=pinned.recipe,
-            run=run,
-        )
+        attempt = self._open(work, run, pinned, started)
         progress.done(Step.BRANCH)
         again = None if recompute else pinned.published_by_same_recipe()
         if again:
@@ -147,21 +138,21 @@ class Gate:
         try:
             audited = pinned.commit if again else self._write(work, attempt, pinned)
             progress.done(Step.WRITE)
-            judged = work.audit(audited, again.pin if again else pinned.commit)
-            if again and judged.outputs[0].digest != again.digest:
-                raise UnrecordedChange(
-                    f"{work.unit} reads as another digest than its publication", remedy="use --recompute"
-                )
+            judged = self._audit(work, audited, pinned, again)
             progress.done(Step.AUDIT)
             publication = self._publication(work, attempt, pinned, audited, judged)
             if recompute and pinned.confirms(publication):
                 return self._confirm(work, attempt, pinned, progress)
-            commit = record(self.lake, branch, publication, run)
+            commit = record(self.lake, attempt.branch, publication, run)
             progress.done(Step.VERDICT)
             if not passes(judged.verdict):
                 work.abandon()
                 return Refused(
-                    unit=work.unit, verdict=judged.verdict, commit=commit, seconds=progress.seconds, branch=branch
+                    unit=work.unit,
+                    verdict=judged.verdict,
+                    commit=commit,
+                    seconds=progress.seconds,
+                    branch=attempt.branch,
                 )
             return self._publish(work, attempt, publication, commit, progress, recomputed=again is None)
         except StartAgain as lost:
@@ -213,6 +204,18 @@ class Gate:
             publication=old,
         )
 
+    def _open(self, work: Work, run: Run, pinned: Pinned, started: datetime) -> Attempt:
+        branch, number = open_branch(self.lake, work.unit, run, pinned.commit, pinned.old)
+        return Attempt(
+            number=number,
+            started=started,
+            pin=pinned.commit,
+            inputs=pinned.inputs,
+            branch=branch,
+            recipe=pinned.recipe,
+            run=run,
+        )
+
     def _write(self, work: Work, attempt: Attempt, pinned: Pinned) -> Commit:
         if not pinned.holds:  # what lies there may be harmed: a table is replaced upon its metadata
             for prefix in output_prefixes(work.unit):
@@ -225,6 +228,14 @@ class Gate:
             return self.lake.commit(attempt.branch, f"data of {work.unit}", metadata)
         except NothingToCommit:  # computed on demand, and the object came out byte for byte the same
             return self.lake.head(attempt.branch)
+
+    def _audit(self, work: Work, audited: Commit, pinned: Pinned, again: Publication | None) -> Judged:
+        judged = work.audit(audited, again.pin if again else pinned.commit)
+        if again and judged.outputs[0].digest != again.digest:
+            raise UnrecordedChange(
+                f"{work.unit} reads as another digest than its publication", remedy="use --recompute"
+            )
+        return judged
 
     def _publication(
         self, work: Work, attempt: Attempt, pinned: Pinned, audited: Commit, judged: Judged

@@ -74,25 +74,11 @@ def frame(
         DigestMismatch: The rebuilt rows are not those that were published.
     """
     builder = _builder(machinery, name, split_version, feature_version)
-    records, lake = machinery.systems.records, machinery.lake
-    notes: tuple[str, ...]
-    if commit is not None:
-        pin = lake.resolve(commit)
-        _require_inputs(machinery, builder, pin)
-        rows, notes = builder.rows(pin), ()
+    if commit is None:
+        pin, rows, notes = _as_published(machinery, builder)
     else:
-        head = lake.head(machinery.target)
-        publication = records.get(builder.unit, head)
-        if publication is None:
-            _require_inputs(machinery, builder, head)
-            pin, rows = head, builder.rows(head)
-            notes = (f"{builder.unit} is not published: these are the rows it would have",)
-        else:
-            pin, rows = publication.pin, rebuilt(machinery.systems, publication)
-            proof = "equal to the published digest" if rows.digest == publication.digest else "within tolerance"
-            notes = (f"{proof} of {builder.unit}",)
-            if records.at(head).is_stale(publication):
-                notes += ("its inputs have been published anew since",)
+        pin, notes = machinery.lake.resolve(commit), ()
+        rows = _rows_at(machinery, builder, pin)
     _copy(rows, to)
     return Found(
         name=str(builder.unit), commit=pin.id, rows=rows.count, digest=rows.digest, digests=rows.digests, notes=notes
@@ -116,10 +102,28 @@ def _builder(machinery: Machinery, name: str, split_version: str, feature_versio
     )
 
 
-def _require_inputs(machinery: Machinery, builder: FrameBuilder, pin: Commit) -> None:
+def _as_published(machinery: Machinery, builder: FrameBuilder) -> tuple[Commit, Rows, tuple[str, ...]]:
+    """The published frame's pin and rebuilt rows, or those it would have at the target's head; and which it is."""
+    head = machinery.lake.head(machinery.target)
+    records = machinery.systems.records.at(head)
+    publication = records.get(builder.unit)
+    if publication is None:
+        note = f"{builder.unit} is not published: these are the rows it would have"
+        return head, _rows_at(machinery, builder, head), (note,)
+    rows = rebuilt(machinery.systems, publication)
+    proof = "equal to the published digest" if rows.digest == publication.digest else "within tolerance"
+    notes = [f"{proof} of {builder.unit}"]
+    if records.is_stale(publication):
+        notes.append("its inputs have been published anew since")
+    return publication.pin, rows, tuple(notes)
+
+
+def _rows_at(machinery: Machinery, builder: FrameBuilder, pin: Commit) -> Rows:
+    """The rows over the inputs as they are at *pin*, which must be published and fit together."""
     records = machinery.systems.records.at(pin)
     for unit in builder.inputs.values():
         records.require(unit, builder.unit)
+    return builder.rows(pin)
 
 
 def _copy(rows: Rows, to: Path | None) -> None:

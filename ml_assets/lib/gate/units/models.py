@@ -184,17 +184,6 @@ class ModelWork(Work):
     ) -> Lineage:
         systems, code = self.systems, self.systems.code
         split = frame.inputs[f"splits/{self.builder.frame.split}"]
-        views = {
-            name.partition("/")[2]: ViewFacts(
-                version=int(Unit.parse(ref.unit).version),
-                definition=ref.definition,
-                table=Unit.parse(ref.unit).table,
-                digest=ref.digest,
-                commit=frame.pin.id,
-            )
-            for name, ref in frame.inputs.items()
-            if name.startswith("features/")
-        }
         return Lineage(
             lakefs_repository=systems.lake.repository,
             lakefs_ref=systems.target.name,
@@ -208,7 +197,7 @@ class ModelWork(Work):
             feature_schema_hash=rows.schema_hash,
             retrieved_at=datetime.fromisoformat(frame.run["end"]),
             feature_version=self.builder.feature_version,
-            views=views,
+            views=_views(frame),
             params_hash=hash_of(
                 {name: [ref.definition, list(ref.keys), ref.ttl] for name, ref in frame.inputs.items()}
             ),
@@ -311,6 +300,21 @@ def model_exists(tracking: Tracking, publication: Publication) -> bool:
 
     mlflow = publication.extra.get("mlflow")
     return mlflow is None or registry.exists(tracking, mlflow["run"])
+
+
+def _views(frame: Publication) -> dict[str, ViewFacts]:
+    """The feature views that a frame was made from, by name."""
+    return {
+        name.partition("/")[2]: ViewFacts(
+            version=int(Unit.parse(ref.unit).version),
+            definition=ref.definition,
+            table=Unit.parse(ref.unit).table,
+            digest=ref.digest,
+            commit=frame.pin.id,
+        )
+        for name, ref in frame.inputs.items()
+        if name.startswith("features/")
+    }
 
 
 def _predictions(figures: Mapping[str, Json]) -> CheckResult:
