@@ -156,7 +156,7 @@ def test_ordered(parts: Sequence[str], failing: Sequence[str], tables: Tables) -
     assert [row["key"] for row in result.examples] == list(failing)
 
 
-def test_ordered_is_strict(duck: Backend, tables: Tables) -> None:
+def test_ordered_is_strict(tables: Tables) -> None:
     """One moment may not be in two parts."""
     upstream = {"flights": tables.source(["a", "a"])["flights"].mutate(ts=T0)}
     assert not ordered(by="ts", of="flights").audit(tables.index(["train", "val"]), upstream).passed

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from ml_assets.lib.core.names import Unit
-from ml_assets_tests.gate.world import Place, World, build, write_distribution
+from ml_assets.lib.gate.outcome import Published
+from ml_assets_tests.gate.world import SOURCE, TRIPS, Place, World, build, trips, write_distribution, write_trips
 from ml_assets_tests.lakes import LakeEndpoint, lake_endpoint
 
-__all__ = ["distribution", "lake_endpoint", "place", "place_before", "world"]
+__all__ = ["distribution", "lake_endpoint", "moved_on", "place", "place_before", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,13 @@ def world(lake_endpoint: LakeEndpoint, distribution: Path, tmp_path_factory: pyt
 def place(world: World, tmp_path: Path) -> Place:
     """A target of the test's own, on which everything is published."""
     return world.place(tmp_path / "home")
+
+
+@pytest.fixture
+def moved_on(place: Place, tmp_path: Path) -> Place:
+    """A place at which new trips were published, and nothing that rests on them."""
+    assert isinstance(place.materialize(SOURCE, path=write_trips(tmp_path / "more.csv", trips(TRIPS + 20))), Published)
+    return place
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,15 +19,12 @@ from ml_assets_tests.gate.world import (
     MODEL,
     SOURCE,
     SPLIT,
-    TRIPS,
     UNITS,
     VIEW,
     Place,
     World,
     changed,
     declarations,
-    trips,
-    write_trips,
 )
 
 # Missing and stale inputs
@@ -42,13 +38,6 @@ def test_missing_input(world: World, place_before: Callable[[Unit], Place], unit
     with pytest.raises(MissingInput, match=f"^{unit} needs {needed}, .*; materialize {needed} first"):
         place.materialize(unit)
     assert world.before[needed] == place.head
-
-
-@pytest.fixture
-def moved_on(place: Place, tmp_path: Path) -> Place:
-    """A place at which new trips were published, and nothing that rests on them."""
-    assert isinstance(place.materialize(SOURCE, path=write_trips(tmp_path / "more.csv", trips(TRIPS + 20))), Published)
-    return place
 
 
 def test_stale_input(moved_on: Place) -> None:

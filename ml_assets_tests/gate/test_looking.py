@@ -40,13 +40,6 @@ from ml_assets_tests.gate.world import (
 HASH_V1: Final[dict[str, Any]] = {"split_version": "hash-s42", "feature_version": "v1"}
 
 
-@pytest.fixture
-def moved_on(place: Place, tmp_path: Path) -> Place:
-    """A place at which new trips were published, and nothing that rests on them."""
-    place.materialize(SOURCE, path=write_trips(tmp_path / "more.csv", trips(TRIPS + 20)))
-    return place
-
-
 # Frames
 
 
@@ -85,7 +78,7 @@ def test_stale_frame_is_proved_too(world: World, moved_on: Place) -> None:
     assert "its inputs have been published anew since" == found.notes[-1]
 
 
-def test_frame_over_inputs_that_do_not_fit(moved_on: Place, place_before: Callable[[Unit], Place]) -> None:
+def test_frame_over_inputs_that_do_not_fit(moved_on: Place) -> None:
     """At a commit where inputs are stale or missing there is no frame to be built."""
     with pytest.raises(StaleInput, match="older sources/trips"):
         look.frame(moved_on.machinery, "late", **HASH_V1, commit=moved_on.target.name)

@@ -15,7 +15,7 @@ from ml_assets.lib.core.digest import digest
 from ml_assets.lib.gate.outcome import Published, Unchanged
 from ml_assets.lib.gate.rows import RowCache
 from ml_assets_tests.gate.children import Child, DieAt, Job
-from ml_assets_tests.gate.world import FRAME, MODEL, Place, World
+from ml_assets_tests.gate.world import FRAME, MODEL, Place
 
 TABLE = pa.table({"key": ["a", "b", "c", "d"], "x": [1, None, 3, 4], "split": ["train", "train", "val", "test"]})
 
@@ -138,7 +138,7 @@ def test_killed_while_writing_rows(place_before: Callable[[object], Place]) -> N
 
 
 @pytest.mark.parametrize("harm", ["deleted", "overwritten"])
-def test_rows_are_rebuilt_for_a_model(world: World, place: Place, harm: str) -> None:
+def test_rows_are_rebuilt_for_a_model(place: Place, harm: str) -> None:
     """A model that finds no rows, or damaged ones, rebuilds them at the frame's pin and learns the same."""
     digest_before = place.publication(FRAME).digest
     place.materialize(FRAME, recompute=True)

@@ -313,7 +313,7 @@ def test_the_secret_shows_nowhere(lake: Lake, main: Branch, caplog: pytest.LogCa
         ForkingPickler.dumps(lake)
 
 
-def test_threads_share_one_lake(lake: Lake, main: Branch, base: Commit) -> None:
+def test_threads_share_one_lake(lake: Lake, main: Branch) -> None:
     """Answers are not mixed up, and every request counts."""
     paths = [f"t/{number}" for number in range(64)]
     before = lake.calls.total()

@@ -135,7 +135,7 @@ def test_delete_tag_is_idempotent(lake: Lake, base: Commit) -> None:
     assert [info.name for info in lake.tags()] == ["t"]
 
 
-def test_resolve_takes_every_kind_of_ref(lake: Lake, main: Branch, base: Commit) -> None:
+def test_resolve_takes_every_kind_of_ref(lake: Lake, base: Commit) -> None:
     """Branch, tag, commit, unique prefix, ancestor."""
     first = lake.info(base).parents[0]
     lake.tag(Tag("v1.0"), base)

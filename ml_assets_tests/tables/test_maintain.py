@@ -190,7 +190,7 @@ def test_what_is_large_or_partitioned_is_left_to_an_engine(
     assert (1, 1) == (after.files, after.snapshots)
 
 
-def test_a_partitioned_table(lake: Lake, tables: Tables, work: Branch) -> None:
+def test_a_partitioned_table(tables: Tables, work: Branch) -> None:
     """Its files stay; its snapshots expire."""
     spec = PartitionSpec(PartitionField(source_id=1, field_id=1000, transform=IdentityTransform(), name="key"))
     loaded = tables.catalog(work).create_table(TABLE, ROUTE, partition_spec=spec)

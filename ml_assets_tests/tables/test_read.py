@@ -120,9 +120,7 @@ def test_a_branch_is_asked_each_time(tables: Tables, work: Branch) -> None:
         assert keys(tables, work) == [key]
 
 
-def test_rows_deleted_and_columns_renamed_by_pyiceberg(
-    lake: Lake, tables: Tables, work: Branch, commit: Commit
-) -> None:
+def test_rows_deleted_and_columns_renamed_by_pyiceberg(tables: Tables, work: Branch, commit: Commit) -> None:
     """Old files are read under the new names, without the deleted rows."""
     loaded = tables.catalog(work).load_table(TABLE)
     with loaded.update_schema() as update:

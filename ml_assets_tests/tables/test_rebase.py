@@ -162,7 +162,7 @@ def test_what_fits_is_replayed(lake: Lake, tables: Tables, sides: Sides, case: s
     assert len(expected) == tables.head(TABLE, replayed).rows
 
 
-def test_nothing_of_the_source_stays_beside_the_table(lake: Lake, tables: Tables, sides: Sides) -> None:
+def test_nothing_of_the_source_stays_beside_the_table(lake: Lake, sides: Sides) -> None:
     """One version, one manifest, one manifest list and the data come in: anything else would lie there for ever."""
     source = sides.go_apart([append(n) for n in (4, 5, 6)], [append(7)])
     theirs = lake.head(sides.main)

@@ -213,7 +213,7 @@ def test_a_lake_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
         server.stop(tmp_path)
 
 
-def test_one_process_one_lake_for_each_repository(session: Session, tables: Tables, lake: Lake) -> None:
+def test_one_process_one_lake_for_each_repository(session: Session, lake: Lake) -> None:
     """Clients are kept by the name of the repository: another lake's rows must not be read by mistake."""
     connection = lake.connection
     other = Lake("http://127.0.0.1:9", lake.repository, connection.access_key_id, connection.secret_access_key)
