@@ -46,9 +46,6 @@ _TYPES: Final[Mapping[Any, str]] = MappingProxyType(
     }
 )
 
-CONSTRAINTS: Final = ("gt", "ge", "lt", "le", "isin", "str_matches")
-"""What a field may ask of each value that is not null, in pandera's words."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:

@@ -115,11 +115,6 @@ def end_losers(
     return tuple(loser.run_id for loser in losers)
 
 
-def find_published(tracking: Tracking, experiment: str, unit: Unit) -> tuple[str, ...]:
-    """Ids of the runs of *unit* that were published, newest first."""
-    return tuple(run.info.run_id for run in _runs_of(tracking, experiment, unit) if PUBLISHED in run.data.tags)
-
-
 def exists(tracking: Tracking, run_id: str) -> bool:
     """Whether the run and its model's file are still there, without which the publication of a model is not valid."""
     with translated(f"read run {run_id}", passing={"RESOURCE_DOES_NOT_EXIST"}):
