@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ml_assets.lib.devlake import staging
-from ml_assets.lib.devlake.access import check_unprotected, find_repository, writable_repository
+from ml_assets.lib.devlake.access import check_unprotected, find_repository, staging_head, writable_repository
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, DevlakeError, Forbidden, InvalidName
 from ml_assets.lib.devlake.names import check_branch_name, check_path, check_ref
@@ -117,10 +117,7 @@ class Branches:
             check_path(path)
 
         def work(transaction: Transaction) -> None:
-            find_repository(transaction, repository)
-            check_unprotected(transaction, repository, name, "cannot write to protected branch")
-            writable_repository(transaction, repository, force=force)
-            branch_head(transaction, repository, name)
+            staging_head(transaction, repository, name, force=force)
             if kind is Reset.ALL:
                 staging.clear(transaction, repository, name)
             elif kind is Reset.OBJECT:

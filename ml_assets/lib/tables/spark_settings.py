@@ -88,20 +88,18 @@ def session_settings(jars: Iterable[Path], *, threads: int | None = None) -> dic
 def catalog_settings(name: str, repository: str, ref: Ref) -> dict[str, str]:
     """Mode B: the catalog *name* of a session sees *ref*. May be set at run time."""
     catalog = f"spark.sql.catalog.{name}"
-    hadoop = {
-        "fs.s3a.impl": _VIEW_FS,
-        "fs.s3a.impl.disable.cache": "true",
-        "fs.s3.impl": _S3A,
-        "fs.viewfs.enable.inner.cache": "false",
-        f"fs.viewfs.mounttable.{repository}.link./{CANONICAL}": f"s3://{repository}/{ref}",
-    }
-    return {**_catalog(name, repository), **{f"{catalog}.hadoop.{key}": value for key, value in hadoop.items()}}
+    hadoop = {f"{catalog}.hadoop.{key}": value for key, value in _view_of(repository, ref).items()}
+    return {**_catalog(name, repository), **hadoop}
 
 
 def pinned_settings(name: str, repository: str, ref: Ref) -> dict[str, str]:
     """Mode A: a whole session sees *ref*, in its catalog *name* and in plain files. May be set at run time."""
+    return {**_catalog(name, repository), **_view_of(repository, ref)}
+
+
+def _view_of(repository: str, ref: Ref) -> dict[str, str]:
+    """Hadoop's file systems: what is recorded below ``main`` is read from *ref*."""
     return {
-        **_catalog(name, repository),
         "fs.s3a.impl": _VIEW_FS,
         "fs.s3a.impl.disable.cache": "true",
         "fs.s3.impl": _S3A,

@@ -21,6 +21,7 @@ from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.engines.protocol import ViewJoin
 from ml_assets.lib.gate.rows import RowFacts
 from ml_assets.lib.gate.units.no_future import no_future
+from ml_assets.lib.gate.units.objects import read_object
 from ml_assets.lib.gate.units.tables import read_bound
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
@@ -270,18 +271,10 @@ class FrameWork(Work):
 
     def _published(self, at: Commit) -> tuple[dict[str, Json], tuple[Output, ...]]:
         """The object at *at*, and the outputs that it stands for: itself, and the table that it names."""
-        data, stat = (
-            self.systems.lake.read(at, self.unit.object_path),
-            self.systems.lake.stat(at, self.unit.object_path),
-        )
-        if data is None or stat is None:
-            raise MissingCommit(
-                f"{self.unit.object_path} is not at {at.short}", remedy="materialize the frame with --recompute"
-            )
-        body = json.loads(data)
+        body, stat = read_object(self.systems.lake, self.unit, at)
         output = Output(
-            name=self.unit.object_path,
-            path=self.unit.object_path,
+            name=stat.path,
+            path=stat.path,
             checksum=stat.checksum,
             rows=sum(body["counts"].values()),
             bytes=stat.size,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.digest import digest as digest_of_table
-from ml_assets.lib.core.errors import MissingCommit
 from ml_assets.lib.core.lineage import LAKEFS_TAG, Lineage, ViewFacts
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit, model_tag
 from ml_assets.lib.core.process import Process
@@ -20,6 +18,7 @@ from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.gate.checks import FLOORS, PREDICTIONS
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
+from ml_assets.lib.gate.units.objects import read_object
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class ModelWork(Work):
         run.log_lineage(lineage)
         run.log_splits(lineage, rows.digests)
         run.log_files(self._files(rows, lineage, attempt))
-        schema = self._input_schema(rows)
+        schema = self._input_schema()
         logged = models.log_model(run, estimator, name=self.model.name, inputs=schema)
         return {
             "format": FORMAT,
@@ -173,7 +172,7 @@ class ModelWork(Work):
             pa.table({self._key: keys, PROBABILITY: pa.array([c for s in SPLITS for c in chances[s]], pa.float64())})
         )
 
-    def _input_schema(self, rows: Rows) -> pa.Schema:
+    def _input_schema(self) -> pa.Schema:
         import pyarrow as pa
 
         categories = {name: pa.string() for name in self.model.categories}
@@ -235,19 +234,11 @@ class ModelWork(Work):
 
     def audit(self, at: Commit, pin: Commit) -> Judged:
         """Floors and lawful predictions, judged on the figures that were recorded with the model."""
-        data, stat = (
-            self.systems.lake.read(at, self.unit.object_path),
-            self.systems.lake.stat(at, self.unit.object_path),
-        )
-        if data is None or stat is None:
-            raise MissingCommit(
-                f"{self.unit.object_path} is not at {at.short}", remedy="materialize the model with --recompute"
-            )
-        body = json.loads(data)
+        body, stat = read_object(self.systems.lake, self.unit, at)
         self._mlflow_run = body["mlflow"]["run"]
         output = Output(
-            name=self.unit.object_path,
-            path=self.unit.object_path,
+            name=stat.path,
+            path=stat.path,
             checksum=stat.checksum,
             rows=body["counts"]["train"],
             bytes=stat.size,
