@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ml_assets.lib.devlake.diffs import Difference, Kind
+from ml_assets.lib.devlake.diffs import Difference, Differences, Kind
 from ml_assets.lib.devlake.page import CommonPrefix, Page, Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import Entry
@@ -39,6 +39,14 @@ def put(
     """Stage an object."""
     blob = lake.store.write(content.encode())
     return lake.objects.stage(REPO, branch, path, blob, content_type=kind, metadata=metadata or {})
+
+
+def start_upload(lake: Lake, branch: str, path: str, *parts: str, metadata: Mapping[str, str] | None = None) -> str:
+    """Begin a multipart upload with *parts*, numbered from 1. Returns its id."""
+    made = lake.uploads.create(REPO, branch, path, content_type="x/y", metadata=metadata or {})
+    for number, part in enumerate(parts, start=1):
+        lake.uploads.put_part(REPO, made, number, lake.store.write(part.encode()))
+    return made
 
 
 def commit(lake: Lake, branch: str, message: str = "m", *, allow_empty: bool = False) -> str:
@@ -73,7 +81,11 @@ def paths(found: Page[Entry | CommonPrefix] | Page[Difference | CommonPrefix]) -
     return [item[0] for item in found.items]
 
 
+def kinds(found: Differences) -> dict[str, Kind]:
+    """The paths of a page of differences, and how each differs."""
+    return {item.key: item.kind for item in found.items if isinstance(item, Difference)}
+
+
 def uncommitted(lake: Lake) -> dict[str, Kind]:
     """What a commit on main would change."""
-    items = lake.diffs.uncommitted(REPO, "main", Window(amount=1000)).items
-    return {item.key: item.kind for item in items if isinstance(item, Difference)}
+    return kinds(lake.diffs.uncommitted(REPO, "main", Window(amount=1000)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ml_assets.lib.devlake.diffs import Kind
 from ml_assets.lib.devlake.history import Commit
-from ml_assets.lib.devlake.tree import Strategy
+from ml_assets.lib.devlake.tree import ROOT, Strategy
 
 Contents = dict[str, str]
 Changes = dict[str, str | None]
@@ -63,6 +63,21 @@ class Model:
         """The ancestors of a commit, latest first."""
         found = [self.commits[identity] for identity in self.ancestors(commit)]
         return [each.id for each in sorted(found, key=lambda each: (each.created_ns, each.id), reverse=True)]
+
+    def touches(self, commit: str, path: str) -> bool:
+        """Whether a commit that is no merge changes an object."""
+        parents = self.commits[commit].parents
+        return len(parents) == 1 and self.contents[commit].get(path) != self.contents[parents[0]].get(path)
+
+    def same_tree(self, one: str, other: str) -> bool:
+        """Whether two commits have the same tree. An emptied one is not that of a first commit."""
+        equal = self.contents[one] == self.contents[other]
+        return equal and (self.commits[one].tree == ROOT) == (self.commits[other].tree == ROOT)
+
+    def is_beside(self, base: str, best: set[str], commits: set[str]) -> bool:
+        """Whether one of *commits* has *base* as a parent, and another one that leads to one of *best*."""
+        parents = (self.commits[commit].parents for commit in commits)
+        return any(base in found and any(best & self.ancestors(other) for other in found) for found in parents)
 
 
 def laid_over(base: Contents, changes: Changes) -> Contents:

@@ -19,7 +19,7 @@ from ml_assets.lib.devlake.check import check
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.tree import ends_range
-from ml_assets_tests.devlake.local import REPO, USER, commit, opened, put, put_all
+from ml_assets_tests.devlake.local import REPO, USER, commit, opened, put, put_all, start_upload
 
 ENDS = [str(number) for number in range(2000) if ends_range(str(number))][:2]
 KEYS = [*ENDS, "77", *map(str, range(4))]
@@ -42,17 +42,9 @@ def fill(lake: Lake) -> None:
     put_all(lake, "hidden", dict.fromkeys([*KEYS, "more"]))
     lake.branches.create(REPO, "empty", "main~4")
     lake.branches.hard_reset(REPO, "empty", first)
-    upload = lake.uploads.create(REPO, "dev", "big", content_type="", metadata={"k": "v"})
-    for number in (1, 2, 3):
-        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"part {number}".encode()))
-    lake.uploads.complete(REPO, upload)
+    lake.uploads.complete(REPO, start_upload(lake, "dev", "big", "part 1", "part 2", "part 3", metadata={"k": "v"}))
     commit(lake, "dev")
-    lake.uploads.put_part(
-        REPO,
-        lake.uploads.create(REPO, "dev", "open", content_type="", metadata={}),
-        1,
-        lake.store.write(b"open part"),
-    )
+    start_upload(lake, "dev", "open", "open part")
     put(lake, "dev", "staged", "staged", metadata={"ü": "ß"})
     lake.objects.delete(REPO, "dev", "1")
     lake.protection.put(REPO, ["x*"])

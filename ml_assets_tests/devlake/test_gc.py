@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from ml_assets.lib.devlake.gc import Report
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.store import Store
-from ml_assets_tests.devlake.local import REPO, USER, commit, contents, opened, put
+from ml_assets_tests.devlake.local import REPO, USER, commit, contents, opened, put, start_upload
 
 NOW = timedelta(0)
 DAY_S = 24 * 3600
@@ -67,9 +69,7 @@ def test_what_is_needed_stays(lake: Lake, root: Path) -> None:
     commit_days_ago(lake, "hidden", 3000)
     put(lake, "hidden", "s", "staged on a hidden branch")
     put(lake, "main", "a", "two")
-    upload = lake.uploads.create(REPO, "main", "big", content_type="x/y", metadata={})
-    for number in (1, 2):
-        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"part {number}".encode()))
+    upload = start_upload(lake, "main", "big", "part 1", "part 2")
     needed = files(root)
     report = gc.collect(root, grace=NOW)
     assert report == Report(kept=len(needed), kept_bytes=sum(map(len, ("one", "hidden", "two"))) + 25 + 2 * 6)
@@ -88,8 +88,7 @@ def test_what_nothing_names_goes(lake: Lake, root: Path) -> None:
     put(lake, "main", "a", "second")
     put(lake, "main", "b", "deleted")
     lake.objects.delete(REPO, "main", "b")
-    upload = lake.uploads.create(REPO, "main", "big", content_type="x/y", metadata={})
-    lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"replaced"))
+    upload = start_upload(lake, "main", "big", "replaced")
     lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"aborted"))
     lake.uploads.abort(REPO, upload)
     lake.store.write(b"without a row")
@@ -272,7 +271,7 @@ def test_a_row_is_refused_when_its_bytes_were_removed(lake: Lake, root: Path) ->
     """With too short a grace period an upload can lose its file before its row is written: then it is refused."""
     blob = lake.store.write(b"object")
     part = lake.store.write(b"part")
-    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
+    upload = start_upload(lake, "main", "big")
     gc.collect(root, grace=NOW)
     with pytest.raises(Vanished) as refused:
         lake.objects.stage(REPO, "main", "a", blob, content_type="", metadata={})
@@ -287,9 +286,7 @@ def test_a_completed_upload_is_refused_when_a_part_was_removed(
     lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part that is replaced while the upload is completed may be collected: the object is not made without it."""
-    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
-    for number in (1, 2):
-        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"{number}".encode()))
+    upload = start_upload(lake, "main", "big", "1", "2")
     join = Store.join
 
     def joined(self: Store, parts: Any) -> Any:
@@ -307,13 +304,39 @@ def test_a_completed_upload_is_refused_when_a_part_was_removed(
         lake.uploads.parts(REPO, upload)
 
 
+STEPS = 11
+"""Transactions and removed files of the collection that is killed below."""
+
+
 class Killed(BaseException):
     """Stands for kill -9."""
 
 
-@pytest.mark.parametrize("step", range(12))
+def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next collection die when it has done so many transactions and removed files, in all."""
+    done = itertools.count()
+    remove, transaction = Store.remove, maintenance.Opened._transaction
+
+    def take_a_step() -> None:
+        if next(done) >= steps:
+            raise Killed
+
+    def removed(self: Store, name: str, before: float) -> bool:
+        take_a_step()
+        return remove(self, name, before)
+
+    def transacted(self: maintenance.Opened, begin: str) -> Any:
+        if begin != "BEGIN":
+            take_a_step()
+        return transaction(self, begin)
+
+    monkeypatch.setattr(Store, "remove", removed)
+    monkeypatch.setattr(maintenance.Opened, "_transaction", transacted)
+
+
+@pytest.mark.parametrize("steps", range(STEPS + 1))
 def test_killed_anywhere_it_can_be_run_again(
-    lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     """After each transaction and each file the lake is whole, and the next run removes what the first has left."""
     monkeypatch.setattr(gc, "FILES", 2)
@@ -327,30 +350,9 @@ def test_killed_anywhere_it_can_be_run_again(
         lake.repositories.delete(name)
     expected = contents(lake, head)
     foretold = gc.collect(root, grace=NOW, dry_run=True)
-    done = 0
-    remove, transaction = Store.remove, maintenance.Opened._transaction
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if done > step:
-            raise Killed
-
-    def removed(self: Store, name: str, before: float) -> bool:
-        count()
-        return remove(self, name, before)
-
-    def transacted(self: maintenance.Opened, begin: str) -> Any:
-        if begin != "BEGIN":
-            count()
-        return transaction(self, begin)
-
-    monkeypatch.setattr(Store, "remove", removed)
-    monkeypatch.setattr(maintenance.Opened, "_transaction", transacted)
-    try:
+    kill_after(steps, monkeypatch)
+    with pytest.raises(Killed) if steps < STEPS else nullcontext():
         gc.collect(root, grace=NOW)
-    except Killed:
-        assert done == step + 1
     monkeypatch.undo()
     assert contents(lake, head) == expected
     assert contents(lake, "main") == expected
@@ -361,10 +363,7 @@ def test_killed_anywhere_it_can_be_run_again(
 
 def test_it_stops_at_a_lost_list(lake: Lake, root: Path) -> None:
     """Without its list nobody knows the parts of an object: nothing is removed, and the error says what to do."""
-    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
-    for number in (1, 2):
-        lake.uploads.put_part(REPO, upload, number, lake.store.write(f"{number}".encode()))
-    entry = lake.uploads.complete(REPO, upload)
+    entry = lake.uploads.complete(REPO, start_upload(lake, "main", "big", "1", "2"))
     lake.store.write(b"garbage")
     lake.store.remove(entry.address.removesuffix(".parts"), before=time.time() + 1)
     before = files(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_assets.lib.devlake.diffs import Difference, Kind
+from ml_assets.lib.devlake.diffs import Kind
 from ml_assets.lib.devlake.errors import (
     BranchNotFound,
     Conflict,
@@ -19,7 +19,7 @@ from ml_assets.lib.devlake.merges import Overrides
 from ml_assets.lib.devlake.page import Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import Strategy
-from ml_assets_tests.devlake.local import REPO, USER, contents, put, put_all
+from ml_assets_tests.devlake.local import REPO, USER, contents, kinds, put, put_all
 
 
 @pytest.fixture
@@ -37,8 +37,7 @@ def merge(lake: Lake, source: str = "dev", branch: str = "main", **options: obje
 
 def changes(lake: Lake, left: str, right: str) -> dict[str, Kind]:
     """The three-dot diff."""
-    items = lake.diffs.three_dot(REPO, left, right, Window(amount=1000)).items
-    return {item.key: item.kind for item in items if isinstance(item, Difference)}
+    return kinds(lake.diffs.three_dot(REPO, left, right, Window(amount=1000)))
 
 
 def test_a_merge_is_a_new_commit_even_if_it_could_be_none(forked: Lake) -> None:

@@ -23,7 +23,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ml_assets.lib.devlake import gc, history
 from ml_assets.lib.devlake.branches import Reset
 from ml_assets.lib.devlake.check import check
-from ml_assets.lib.devlake.diffs import Difference, Differences, Kind
 from ml_assets.lib.devlake.errors import (
     AlreadyExists,
     BranchNotFound,
@@ -42,8 +41,8 @@ from ml_assets.lib.devlake.errors import (
 from ml_assets.lib.devlake.history import Commit
 from ml_assets.lib.devlake.page import Window
 from ml_assets.lib.devlake.repo import Lake
-from ml_assets.lib.devlake.tree import ROOT, Strategy, ends_range
-from ml_assets_tests.devlake.local import REPO, USER, contents, put
+from ml_assets.lib.devlake.tree import Strategy, ends_range
+from ml_assets_tests.devlake.local import REPO, USER, contents, kinds, put, start_upload
 from ml_assets_tests.devlake.model import Contents, Model, ModelBranch, laid_over, merged, three_dot, two_dot
 
 ENDS = [f"p/{number}" for number in range(2000) if ends_range(f"p/{number}")][:2]
@@ -147,11 +146,9 @@ class LakeAgainstDicts(RuleBasedStateMachine):
     def upload(self, name: str, path: str, words: list[str]) -> None:
         """Stage an object that comes in parts."""
         if self.exists(name):
-            upload = self.lake.uploads.create(REPO, name, path, content_type="x/y", metadata={})
-            for number, word in enumerate(words):
-                self.lake.uploads.put_part(REPO, upload, number, self.lake.store.write(f"part {word}".encode()))
-            self.lake.uploads.complete(REPO, upload)
-            self.model.branches[name].staged[path] = "".join(f"part {word}" for word in words)
+            parts = [f"part {word}" for word in words]
+            self.lake.uploads.complete(REPO, start_upload(self.lake, name, path, *parts))
+            self.model.branches[name].staged[path] = "".join(parts)
 
     @rule(name=BRANCHES, source=BRANCHES, path=PATHS, to=PATHS)
     def copy(self, name: str, source: str, path: str, to: str) -> None:
@@ -231,7 +228,7 @@ class LakeAgainstDicts(RuleBasedStateMachine):
         )
         if self.model.is_dirty(name):
             assert made is DirtyBranch
-        elif self.same_tree(ours, base) and not allow_empty:
+        elif self.model.same_tree(ours, base) and not allow_empty:
             assert made is NoChanges
         else:
             known = self.model.contents
@@ -282,7 +279,7 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             assert made is ParentOutOfRange
         elif self.model.is_dirty(name):
             assert made is DirtyBranch
-        elif self.same_tree(picked.id, picked.parents[(parent or 1) - 1]):
+        elif self.model.same_tree(picked.id, picked.parents[(parent or 1) - 1]):
             assert made is NoChanges
         else:
             before = self.model.contents[picked.parents[(parent or 1) - 1]]
@@ -300,11 +297,6 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             assert made.parents == parents
             self.model.land(name, made, expected)
 
-    def same_tree(self, one: str, other: str) -> bool:
-        """Whether two commits have the same tree. An emptied one is not that of a first commit."""
-        equal = self.model.contents[one] == self.model.contents[other]
-        return equal and (self.model.commits[one].tree == ROOT) == (self.model.commits[other].tree == ROOT)
-
     def base(self, source: str, name: str) -> str:
         """The merge base: a common ancestor, and none of them was made from it.
 
@@ -319,13 +311,8 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             for each in ours & theirs
             if not any(each in self.model.ancestors(other) - {other} for other in ours & theirs)
         }
-        assert base in best or len(best) > 1 or self.is_beside(base, best, ours | theirs)
+        assert base in best or len(best) > 1 or self.model.is_beside(base, best, ours | theirs)
         return base
-
-    def is_beside(self, base: str, best: set[str], commits: set[str]) -> bool:
-        """Whether one of *commits* has *base* as a parent, and another one that leads to one of *best*."""
-        parents = (self.model.commits[commit].parents for commit in commits)
-        return any(base in found and any(best & self.model.ancestors(other) for other in found) for found in parents)
 
     @rule()
     def reopen(self) -> None:
@@ -356,7 +343,7 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             return
         expected = self.model.log(self.model.branches[name].head)
         assert [commit.id for commit in self.lake.commits.log(REPO, name, amount=1000).items] == expected
-        touching = [commit for commit in expected if self.touches(commit, path)]
+        touching = [commit for commit in expected if self.model.touches(commit, path)]
         found = self.lake.commits.log(REPO, name, amount=1000, objects=[path]).items
         assert [commit.id for commit in found] == touching
         back = self.model.branches[name].head
@@ -365,13 +352,6 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             if not self.model.commits[back].parents:
                 break
             back = self.model.commits[back].parents[0]
-
-    def touches(self, commit: str, path: str) -> bool:
-        """Whether a commit that is no merge changes an object."""
-        parents = self.model.commits[commit].parents
-        if len(parents) != 1:
-            return False
-        return self.model.contents[commit].get(path) != self.model.contents[parents[0]].get(path)
 
     @rule(name=BRANCHES, prefix=st.sampled_from(["", "p", "p/", "x"]), after=PATHS, amount=st.integers(1, 3))
     def page(self, name: str, prefix: str, after: str, amount: int) -> None:
@@ -393,11 +373,6 @@ class LakeAgainstDicts(RuleBasedStateMachine):
             assert contents(self.lake, name) == laid_over(head, branch.staged)
             assert contents(self.lake, f"{name}@") == head
             assert kinds(self.lake.diffs.uncommitted(REPO, name)) == two_dot(head, self.model.shown(name))
-
-
-def kinds(found: Differences) -> dict[str, Kind]:
-    """The paths of a page of differences, and how each differs."""
-    return {item.key: item.kind for item in found.items if isinstance(item, Difference)}
 
 
 NIGHTLY = settings.get_current_profile_name() == "nightly"

@@ -19,7 +19,7 @@ from ml_assets.lib.devlake.errors import (
 from ml_assets.lib.devlake.page import Window, fold, page
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import entry as new_entry
-from ml_assets_tests.devlake.local import REPO, commit, contents, paths, put, put_all, uncommitted
+from ml_assets_tests.devlake.local import REPO, commit, contents, paths, put, put_all, start_upload, uncommitted
 
 
 def test_if_absent(lake: Lake) -> None:
@@ -96,8 +96,7 @@ def test_multipart(lake: Lake) -> None:
 
 def test_a_refused_multipart_stays_open(lake: Lake) -> None:
     """If the branch is protected by then, nothing is staged, and the parts are kept until the upload is aborted."""
-    upload = lake.uploads.create(REPO, "main", "big", content_type="", metadata={})
-    lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"x"))
+    upload = start_upload(lake, "main", "big", "x")
     lake.protection.put(REPO, ["main"])
     with pytest.raises(ProtectedBranch):
         lake.uploads.complete(REPO, upload)

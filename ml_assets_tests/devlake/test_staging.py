@@ -6,7 +6,7 @@ import pytest
 
 from ml_assets.lib.devlake import staging
 from ml_assets.lib.devlake.branches import Reset
-from ml_assets.lib.devlake.diffs import Difference, Kind
+from ml_assets.lib.devlake.diffs import Kind
 from ml_assets.lib.devlake.errors import (
     Invalid,
     NoChanges,
@@ -14,7 +14,7 @@ from ml_assets.lib.devlake.errors import (
     RefNotFound,
 )
 from ml_assets.lib.devlake.repo import Lake
-from ml_assets_tests.devlake.local import REPO, USER, commit, contents, paths, put, put_all, uncommitted
+from ml_assets_tests.devlake.local import REPO, USER, commit, contents, kinds, paths, put, put_all, uncommitted
 
 
 def test_the_same_object_again_is_no_change(lake: Lake) -> None:
@@ -134,10 +134,8 @@ def test_two_dot_takes_staging_in_when_asked(lake: Lake) -> None:
     put(lake, "dev", "a", "1")
     put(lake, "dev", "d", "1")
     lake.objects.delete(REPO, "dev", "c")
-    kinds = {
-        item.key: item.kind for item in lake.diffs.two_dot(REPO, "main", "dev$").items if isinstance(item, Difference)
-    }
-    assert kinds == {"b": Kind.CHANGED, "c": Kind.REMOVED, "d": Kind.ADDED}
+    staged = lake.diffs.two_dot(REPO, "main", "dev$")
+    assert kinds(staged) == {"b": Kind.CHANGED, "c": Kind.REMOVED, "d": Kind.ADDED}
     assert paths(lake.diffs.two_dot(REPO, "main", "dev")) == ["a", "b"]
     with pytest.raises(Invalid):
         lake.diffs.two_dot(REPO, "main$", "dev")

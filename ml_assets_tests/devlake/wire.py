@@ -114,9 +114,7 @@ class Wire:
         target, pairs = quote(path, safe="/-_.~"), dict(query)
         sent = {"host": self.host} | {name.lower(): value for name, value in (headers or {}).items()}
         if mode == "presign":
-            pairs |= signer.query()
-            signature = signer.sign_request(method, target, pairs, {"host": self.host}, "UNSIGNED-PAYLOAD")
-            pairs["X-Amz-Signature"] = signature
+            pairs = signer.presigned(method, target, pairs, self.host)
             return self.send(method, target + _question_mark(pairs), body, sent)
         payload = _payload_hash(mode, body)
         sent |= {"x-amz-content-sha256": payload, "x-amz-date": signer.time}
@@ -125,11 +123,7 @@ class Wire:
         if mode == "trailer":
             sent["x-amz-trailer"] = "x-amz-checksum-crc32"
         signature = signer.sign_request(method, target, pairs, sent, payload)
-        shown = "0" * 64 if corrupt else signature
-        sent["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={signer.key}/{signer.scope}, "
-            f"SignedHeaders={';'.join(sorted(sent))}, Signature={shown}"
-        )
+        sent["authorization"] = signer.authorization(sent, "0" * 64 if corrupt else signature)
         if mode == "chunked":
             body = signer.chunked(body, signature)
         if mode == "trailer":
@@ -149,14 +143,17 @@ class _Signer:
     def scope(self) -> str:
         return f"{self.time[:8]}/us-east-1/s3/aws4_request"
 
-    def query(self) -> dict[str, str]:
-        return {
+    def presigned(self, method: str, target: str, query: Mapping[str, str], host: str) -> dict[str, str]:
+        signed = {
+            **query,
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{self.key}/{self.scope}",
             "X-Amz-Date": self.time,
             "X-Amz-Expires": "600",
             "X-Amz-SignedHeaders": "host",
         }
+        signature = self.sign_request(method, target, signed, {"host": host}, "UNSIGNED-PAYLOAD")
+        return {**signed, "X-Amz-Signature": signature}
 
     def sign(self, text: str) -> str:
         key = b"AWS4" + self.secret.encode()
@@ -173,6 +170,10 @@ class _Signer:
         canonical = "\n".join([*lines, "", ";".join(names), payload])
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         return self.sign(f"AWS4-HMAC-SHA256\n{self.time}\n{self.scope}\n{digest}")
+
+    def authorization(self, headers: Iterable[str], signature: str) -> str:
+        names = ";".join(sorted(headers))
+        return f"AWS4-HMAC-SHA256 Credential={self.key}/{self.scope}, SignedHeaders={names}, Signature={signature}"
 
     def chunked(self, body: bytes, previous: str) -> bytes:
         encoded = b""
