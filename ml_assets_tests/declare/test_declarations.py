@@ -59,8 +59,8 @@ def test_contract_of_a_split(package: Package) -> None:
     assert contract.unique() == ("trip",)
 
 
-def test_columns_of_a_frame(package: Package) -> None:
-    """The spine's, the values in the order of the feature version, and split; a value may be missing in a frame."""
+def add_cost(package: Package) -> None:
+    """Add a view ``cost@1`` of two values; feature version v2 has all of it, v3 one of them."""
     package.add(
         "contracts/__init__.py",
         """
@@ -90,6 +90,11 @@ def test_columns_of_a_frame(package: Package) -> None:
     """,
     )
     package.edit("versions.py", '("speed@1",)}', '("speed@1",), "v2": ("cost@1", "speed@1"), "v3": ("cost@1[age]",)}')
+
+
+def test_columns_of_a_frame(package: Package) -> None:
+    """The spine's, the values in the order of the feature version, and split; a value may be missing in a frame."""
+    add_cost(package)
     loaded = package.load()
     frame = loaded.frames["late"]
     spine = ["trip", "car", "event_timestamp", "label"]

@@ -1,4 +1,4 @@
-"""Rules 1 to 5 of the design: one catalog is pinned to one ref, metadata says ``main``, and nothing leads elsewhere."""
+"""One catalog is pinned to one ref, metadata says ``main``, and nothing leads elsewhere."""
 
 from __future__ import annotations
 

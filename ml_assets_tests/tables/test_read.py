@@ -135,7 +135,7 @@ def test_rows_deleted_and_columns_renamed_by_pyiceberg(tables: Tables, work: Bra
 
 
 def test_duckdb_reads_the_reader(tables: Tables, commit: Commit) -> None:
-    """Rule 9: through batches of Arrow."""
+    """Through batches of Arrow."""
     reader = tables.scan(TABLE, commit)
     assert duckdb.connect().execute("select count(*), sum(delay) from reader").fetchall() == [(5, 7.5)]
     assert reader.schema.names == ROUTE.column_names

@@ -1,4 +1,4 @@
-"""Rule 3 of the design: a table that could lead elsewhere, or hide a conflict, is refused; it cannot unpin itself."""
+"""A table that could lead elsewhere, or hide a conflict, is refused; it cannot unpin itself."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +30,7 @@ from ml_assets.lib.tables.rebase import changed_on_both_sides, rebase
 from ml_assets.lib.tables.tables import Tables
 from ml_assets_tests.lakes import LakeEndpoint
 from ml_assets_tests.tables.examples import schema
+from ml_assets_tests.tables.model import Content, Model, Row, State, merged, rebased, widened
 
 STEPS: Final = 300
 STEPS_OF_AN_EXAMPLE: Final = 50
@@ -43,68 +43,6 @@ COLUMNS: Final[Mapping[str, tuple[IcebergType, pa.DataType]]] = {
 }
 MAIN: Final = Branch("main")
 MOST_BRANCHES: Final = 4
-
-Row = tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What a table holds. Two that were made apart are two, even if they hold the same.
-
-    Attributes:
-        columns: Its columns.
-        rows: Its rows, each as pairs of column and value.
-        before: What it was made from; ``None`` for a table that was made anew.
-        appended: The rows that an append added to that; ``None`` for any other change.
-        replayed: The appends of another branch that this one repeats.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    before: Content | None = None
-    appended: tuple[Row, ...] | None = None
-    replayed: tuple[Content, ...] = ()
-
-    @property
-    def origins(self) -> set[int]:
-        """The appends, by identity, whose files an append brought; none if it brought none."""
-        if self.replayed:
-            return {origin for step in self.replayed for origin in step.origins}
-        return {id(self)} if self.appended else set()
-
-    def since(self, base: Content) -> list[Content] | None:
-        """The steps from *base*, newest first; ``None`` if this was not made from it."""
-        steps: list[Content] = []
-        content: Content | None = self
-        while content is not None and content is not base:
-            steps.append(content)
-            content = content.before
-        return None if content is None else steps
-
-
-State = dict[str, Content]
-"""The tables of a ref by name."""
-
-
-@dataclass
-class Model:
-    """Branches and commits as dicts."""
-
-    work: dict[Branch, State] = field(default_factory=dict)
-    commits: dict[Commit, State] = field(default_factory=dict)
-
-
-def merged(base: State, source: State, into: State) -> State | None:
-    """Three-way merge; ``None``: both sides changed a table, differently."""
-    result: State = {}
-    for table in {*base, *source, *into}:
-        old, ours, theirs = base.get(table), source.get(table), into.get(table)
-        if ours is not old and theirs is not old and ours is not theirs:
-            return None
-        if (taken := theirs if ours is old else ours) is not None:
-            result[table] = taken
-    return result
-
 
 values = st.fixed_dictionaries(
     {
@@ -203,7 +141,7 @@ class TablesAgainstDict(RuleBasedStateMachine):
         if old is None:
             self.set(branch, table, Content(columns, new))
             return
-        wider = tuple(_widened(row, columns) for row in old.rows)
+        wider = tuple(widened(row, columns) for row in old.rows)
         appended = new if columns == old.columns else None
         self.set(branch, table, Content(columns, (*wider, *new), before=old, appended=appended))
 
@@ -322,7 +260,7 @@ class TablesAgainstDict(RuleBasedStateMachine):
         source, into = self.two_branches(one, other)
         ours, theirs = self.heads(source, into)
         base = self.lake.merge_base(ours, theirs)
-        expected = self.rebased(*(self.model.commits[commit] for commit in (base, ours, theirs)))
+        expected = rebased(*(self.model.commits[commit] for commit in (base, ours, theirs)))
         if expected is None:
             return
         rebase(self.tables, ours, into, properties={})
@@ -337,32 +275,6 @@ class TablesAgainstDict(RuleBasedStateMachine):
         for branch in branches:
             self.commit_all(branch)
         return [self.lake.head(branch) for branch in branches]
-
-    def rebased(self, base: State, ours: State, theirs: State) -> State | None:
-        """*theirs*, with what *ours* appended on top; ``None`` where ours did something else, or there is no need."""
-        result, replayed = dict(theirs), False
-        for table in {*base, *ours, *theirs}:
-            old, mine, other = base.get(table), ours.get(table), theirs.get(table)
-            if mine is old or mine is other:
-                continue
-            if other is old:
-                return None  # a plain merge would do
-            steps = None if old is None or mine is None else mine.since(old)
-            if steps is None or other is None or old is None or other.since(old) is None:
-                return None
-            if any(step.appended is None for step in steps) or not set(old.columns) <= set(other.columns):
-                return None
-            if any(set(old.columns) - set(step.columns) for step in other.since(old) or ()):
-                return None  # a column that went and came back is another one
-            there = {origin for step in other.since(old) or () for origin in step.origins}
-            if any(step.origins & there for step in steps):
-                return None  # taken over before, and not known as merged: refused as long as its files are there
-            new = tuple(_widened(row, other.columns) for step in reversed(steps) for row in step.appended or ())
-            result[table] = Content(
-                other.columns, (*other.rows, *new), before=other, appended=new, replayed=tuple(steps)
-            )
-            replayed = True
-        return result if replayed else None
 
     @rule(number=numbers, back=st.integers(0, 3))
     def revert(self, number: int, back: int) -> None:
@@ -408,11 +320,6 @@ def _arrow(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pa.Table:
 
 def _rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[Row, ...]:
     return tuple(tuple(sorted((name, row[name]) for name in columns)) for row in rows)
-
-
-def _widened(row: Row, columns: tuple[str, ...]) -> Row:
-    """*row*, with nulls in the columns that it lacks."""
-    return tuple(sorted({**dict.fromkeys(columns), **dict(row)}.items()))
 
 
 def take(steps: int, endpoint: LakeEndpoint) -> None:

@@ -324,7 +324,7 @@ def test_a_table_that_another_tool_partitioned(tables: Tables, work: Branch) -> 
 
 
 def test_upsert_after_add_column_needs_an_append_first(tables: Tables, work: Branch) -> None:
-    """Rule 11: PyIceberg scans with the snapshot's old schema. Should this fail, the rule can go."""
+    """PyIceberg scans with the snapshot's old schema. Should this fail, it does so no more."""
     write(tables, work, 1)
     loaded = tables.catalog(work).load_table(TABLE)
     with loaded.update_schema() as update:

@@ -90,7 +90,7 @@ def test_of_two_that_make_a_table_one_is_told_that_it_lost(
 
 
 def test_appends_of_many_threads_lose_nothing(tables: Tables, work: Branch) -> None:
-    """Rule 6: PyIceberg beside PyIceberg. Who is told "done" has its rows in the table."""
+    """PyIceberg beside PyIceberg: who is told "done" has its rows in the table."""
     catalog = tables.catalog(work)
     catalog.create_table(TABLE, ROUTE, properties={"commit.retry.num-retries": "20", "commit.retry.min-wait-ms": "5"})
 
