@@ -15,7 +15,7 @@ import pytest
 
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake import gc, maintenance
-from ml_assets.lib.devlake.errors import Gone, UploadNotFound, Vanished
+from ml_assets.lib.devlake.errors import Gone, Invalid, UploadNotFound, Vanished
 from ml_assets.lib.devlake.gc import Report
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
@@ -156,7 +156,7 @@ def test_collected_objects_are_not_copied(lake: Lake, root: Path) -> None:
     with pytest.raises(Gone):
         lake.objects.copy(REPO, "main", "copy", source_ref=old, source_path="a")
     assert "copy" not in contents(lake, "main")
-    with pytest.raises(Exception, match="no 7 bytes are stored there"):
+    with pytest.raises(Invalid, match="no 7 bytes are stored there"):
         lake.objects.link(
             REPO, "main", "x", entry.address, size=7, etag=entry.etag, mtime=None, content_type="", metadata={}
         )

@@ -11,7 +11,14 @@ import lakefs_sdk
 import pytest
 from tenacity import wait_none
 
-from ml_assets.lib.core.errors import LakeUnavailable, RefNotFound, SilentConflict, TargetDirty, TooManyTries
+from ml_assets.lib.core.errors import (
+    LakeUnavailable,
+    LostCommit,
+    RefNotFound,
+    SilentConflict,
+    TargetDirty,
+    TooManyTries,
+)
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare import Declarations
@@ -348,7 +355,7 @@ def test_somebody_writes_on_the_branch(place_before: Callable[[Unit], Place]) ->
 
     meanwhile = Meanwhile(place, once(intrude), after=Step.AUDIT)
     before = place.head
-    with pytest.raises(Exception, match=r"changed while .* was audited"):
+    with pytest.raises(LostCommit, match=r"changed while .* was audited"):
         place.materialize(VIEW, machinery=meanwhile.machinery, run=run)
     assert before == place.head
     assert isinstance(place.materialize(VIEW), Published)

@@ -44,8 +44,8 @@ def tried(unit: Unit, attempt: Callable[[], T], state: Path) -> T:
         TooManyTries: It moved at every try.
     """
 
-    def give_up(state: RetryCallState) -> T:
-        last = state.outcome.exception() if state.outcome else None
+    def give_up(last_try: RetryCallState) -> T:
+        last = last_try.outcome.exception() if last_try.outcome else None
         raise TooManyTries(
             f"{unit} was not published in {TRIES} tries: {last}",
             remedy="run it again when fewer runs publish its inputs",
