@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 import pytest
 
 from ml_assets.lib.core.errors import ContractError, MissingInput
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.publication import Publication
+from ml_assets.lib.core.recipe import canonical_json
 from ml_assets.lib.core.refs import Branch
 from ml_assets.lib.declare import Field, Int32, load, rule
 from ml_assets.lib.gate.outcome import Published, Refused, Unchanged
 from ml_assets.lib.gate.plan import Partition
+from ml_assets.lib.gate.units.tables import SourceWork
 from ml_assets.lib.tracking import registry
 from ml_assets_tests.gate.trips import contracts
 from ml_assets_tests.gate.world import (
@@ -119,6 +124,17 @@ def test_poisoned_source(
     good = write_trips(tmp_path / "good.csv", trips(TRIPS + 1))
     assert isinstance(place.materialize(SOURCE, path=good), Published)
     place.check_whole()
+
+
+def test_whatever_a_late_fact_holds_is_recorded(place: Place) -> None:
+    """Numbers that JSON lacks are told as text: a verdict that could not be written would refuse nothing."""
+    late = {"ended": [BEGIN.replace(year=2200)], "count": [2**60], "share": [float("nan")]}
+    work = place.work(SOURCE)
+    assert isinstance(work, SourceWork)
+    _, known = work.own_checks(ibis.memtable(pa.table(late)))
+    assert {"ended: after ingestion": 1} == known.counts
+    (shown,) = json.loads(canonical_json(known.as_json()))["examples"]
+    assert {"ended": "2200-06-01T00:00:00+00:00", "count": str(2**60), "share": "nan"} == shown
 
 
 @pytest.mark.parametrize("content", ["", "trip,car\nt1,c1\n", "trip,car,started,ended,minutes,seats\nt,c,x,,,\n"])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.recipe import Json
-from ml_assets.lib.declare.plain import plain_rows
+from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 CHECK: Final = "contract"
 _FORGETS_OFFSETS: Final = "PYARROW_IGNORE_TIMEZONE"
-EXAMPLES: Final = 10
-"""Most examples that are shown of one rule, and most failure cases that pandera collects of one check."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from ml_assets.lib.core.recipe import Json
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+EXAMPLES: Final = 10
+"""Most failing rows that a verdict shows of one rule."""
+
 _LARGEST: Final = 2**53
 """Beyond it a whole number is not exact in JSON."""
 

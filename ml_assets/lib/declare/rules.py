@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.names import SPLIT
 from ml_assets.lib.core.publication import CheckResult, Severity
-from ml_assets.lib.declare.plain import plain_rows
+from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.declare.where import caller, of_function
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-
-EXAMPLES: Final = 10
-"""Most failing rows that a verdict shows of one rule."""
 
 FIGURES: Final = 100
 """Most rows of figures that a verdict keeps of one rule."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.errors import MLAssetsError
@@ -117,7 +118,5 @@ def _figure(scores: dict[str, dict[str, float]], split: str) -> str:
 
 
 def _seconds(publication: Publication) -> float:
-    from datetime import datetime
-
     end, start = (datetime.fromisoformat(publication.run[key]) for key in ("end", "start"))
     return (end - start).total_seconds()

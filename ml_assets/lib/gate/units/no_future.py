@@ -7,14 +7,13 @@ nobody knew at its cutoff.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
 from ml_assets.lib.core.publication import CheckResult
-from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.protocol import ViewJoin
 from ml_assets.lib.gate.checks import NO_FUTURE
 
@@ -29,7 +28,6 @@ _WINDOW: Final = timedelta(days=2)
 _WRONG_BY: Final = 997
 _WRONG_BY_S: Final = 3 * 86_400 + 7 * 3_600 + 13 * 60 + 17
 """So that every part of a time is wrong: day, hour, minute and second."""
-_EXAMPLES: Final = 10
 
 
 def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Commit) -> CheckResult:
@@ -54,7 +52,7 @@ def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Com
         passed=count == 0,
         rows_failed=count,
         counts={"features moved by facts of the future": count} if count else {},
-        examples=tuple(_plain(row) for row in moved.limit(_EXAMPLES).to_pyarrow().to_pylist()),
+        examples=tuple(plain_rows(moved, EXAMPLES)),
         figures={"moment": moment.isoformat(), "rows": int(asked.count().execute())},
     )
 
@@ -106,10 +104,3 @@ def _wrong(column: ir.Value) -> ir.Value:
     if isinstance(kind, dt.Numeric):
         return (column.fill_null(0) + _WRONG_BY).cast(kind)
     return column.fill_null("") + ibis.literal("?")
-
-
-def _plain(row: Mapping[str, object]) -> dict[str, Json]:
-    """A row as JSON: what JSON has no word for becomes text."""
-    return {
-        name: value if isinstance(value, bool | int | float | str | None) else str(value) for name, value in row.items()
-    }

@@ -18,6 +18,7 @@ from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare import lock as locks
 from ml_assets.lib.declare.declarations import FeatureView, Source, Split
+from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.gate.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.gate.systems import Systems
@@ -263,18 +264,19 @@ class SourceWork(TableWork):
             check=NOT_EMPTY, passed=rows > 0, counts={} if rows else {"no rows": 1}, figures={"rows": rows}
         )
         times = sorted({*self.declaration.known_at.values()})
-        counts, examples = {}, []
+        counts: dict[str, int] = {}
+        examples: list[dict[str, Json]] = []
         for column in times:
             late = table.filter(table[column] > ibis.literal(self._ingested_at))
             if found := int(late.count().execute()):
                 counts[f"{column}: after ingestion"] = found
-                examples += late.limit(10).to_pyarrow().to_pylist()
+                examples += plain_rows(late, EXAMPLES)
         known = CheckResult(
             check=KNOWN_IN_TIME,
             passed=not counts,
             rows_failed=sum(counts.values()),
             counts=counts,
-            examples=tuple({name: _plain(value) for name, value in row.items()} for row in examples[:10]),
+            examples=tuple(examples[:EXAMPLES]),
             figures={"ingested_at": self._ingested_at.isoformat(timespec="seconds")},
         )
         return [empty, known]
@@ -296,10 +298,3 @@ class SourceWork(TableWork):
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Installed version of each distribution on which a result depends."""
     return {name: version(name) for name in names}
-
-
-def _plain(value: object) -> Json:
-    """A cell as JSON: times as ISO 8601, anything else JSON has no word for as text."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
