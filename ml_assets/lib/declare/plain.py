@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 EXAMPLES: Final = 10
 """Most failing rows that a verdict shows of one rule."""
 
-_LARGEST: Final = 2**53
-"""Beyond it a whole number is not exact in JSON."""
+_LARGEST: Final = 2**53 - 1
+"""Beyond it a whole number has no canonical JSON."""
 
 
 def plain(value: object) -> Json:  # noqa: PLR0911 (one return per kind of value)
