@@ -66,7 +66,7 @@ def test_everything_is_read_once(world: World) -> None:
         (FRAME, {SOURCE, SPLIT, VIEW, FRAME}),
         (MODEL, {SOURCE, SPLIT, VIEW, FRAME, MODEL}),
     ],
-    ids=str,
+    ids=["source", "split", "frame", "model"],
 )
 def test_closure(world: World, records: Records, unit: Unit, rests_on: set[Unit]) -> None:
     """The closure is everything that a unit was made from, each once, in order, with itself."""
