@@ -37,8 +37,8 @@ from ml_assets.lib.tables.writer import ROW_GROUP_ROWS, TableWriter, row_groups
 TABLE_PROPERTIES: Final[Mapping[str, str]] = {
     "write.parquet.compression-codec": "zstd",
     "write.parquet.row-group-limit": str(ROW_GROUP_ROWS),
-    # Where values hardly repeat a dictionary costs space and time: with Iceberg's 2 MB for it tables are up to 1.8 times
-    # as large, and take up to 2 times as long to write. Measured: python -m ml_assets_tests.benchmarks layout
+    # Iceberg's 2 MB would be filled by values that hardly repeat: tables up to 1.8 times as large, written in twice the
+    # time (python -m ml_assets_tests.benchmarks layout).
     "write.parquet.dict-size-bytes": str(64 << 10),
     # A branch has one writer: to commit over another's commit would mix the rows of both.
     "commit.retry.num-retries": "0",
