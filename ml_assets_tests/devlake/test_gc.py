@@ -335,9 +335,7 @@ def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("steps", range(STEPS + 1))
-def test_killed_anywhere_it_can_be_run_again(
-    lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
+def test_killed_anywhere_it_runs_again(lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """After each transaction and each file the lake is whole, and the next run removes what the first has left."""
     monkeypatch.setattr(gc, "FILES", 2)
     monkeypatch.setattr(gc, "RANGES", 1)
