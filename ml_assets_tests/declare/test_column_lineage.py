@@ -33,7 +33,9 @@ def test_values_agree_with_sqlglot(name: str) -> None:
     view = VIEWS[name]()
     sql = ibis.to_sql(view, dialect="duckdb")
     schema = {"flights": dict.fromkeys(FLIGHTS, "int"), "planes": dict.fromkeys(PLANES, "int")}
-    for column, found in lineage(view).items():
+    traced = lineage(view)
+    assert tuple(traced) == tuple(view.columns)
+    for column, found in traced.items():
         nodes = sqlglot.lineage.lineage(column, sql, schema=schema, dialect="duckdb").walk()
         leaves = [node for node in nodes if isinstance(node.source, sqlglot.expressions.Table)]
         expected = {f"{leaf.source.name}.{leaf.name.rpartition('.')[2].strip(chr(34))}" for leaf in leaves}

@@ -90,7 +90,7 @@ def test_only_what_is_new_is_copied(lake: Lake, root: Path, folder: Path) -> Non
 def test_it_is_consistent_while_clients_write(lake: Lake, root: Path, folder: Path) -> None:
     """Whatever is written meanwhile: the copy is whole, and has all that was answered before it began."""
     answered: list[str] = []
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write(number: int) -> None:
         for count in itertools.count():
@@ -99,11 +99,13 @@ def test_it_is_consistent_while_clients_write(lake: Lake, root: Path, folder: Pa
             path = f"{number}/{count}"
             put_all(lake, "main", {path: path})
             answered.append(path)
+            begun.set()
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
     for writer in writers:
         writer.start()
     try:
+        assert begun.wait(60)
         for _ in range(4):
             before = list(answered)
             backup(root, folder)

@@ -219,7 +219,7 @@ def test_damaged_rows_are_named(root: Path, damage: str, wanted: str) -> None:
     assert named(wanted, said), said
 
 
-def test_sizes_alone_are_quick(lake: Lake, root: Path) -> None:
+def test_sizes_alone_are_quick(root: Path) -> None:
     """Without hashes, what is lost or cut is found, and what is rotten is not."""
     rot(root, b"main", b"nain")
     assert problems(root, hashes=False) == []
@@ -240,7 +240,7 @@ def test_a_broken_database_is_a_problem(lake: Lake, root: Path) -> None:
     assert any("not a database" in problem for problem in problems(root))
 
 
-def test_a_folder_without_a_lake(lake: Lake, root: Path) -> None:
+def test_a_folder_without_a_lake(root: Path) -> None:
     """It is an error, and so is a lake that somebody else looks after."""
     with pytest.raises(LakeError, match="there is no lake"):
         check(root / "objects", pytest.fail)

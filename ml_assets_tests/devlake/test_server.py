@@ -96,14 +96,16 @@ def test_nothing_acknowledged_is_lost(home: Path) -> None:
     for round_ in range(4):
         endpoint = ensure(home)
         killer = threading.Timer(0.05 * (round_ + 1), os.kill, (pid_of(home), signal.SIGKILL))
-        killer.start()
         with contextlib.closing(Wire(endpoint)) as wire, contextlib.suppress(OSError, http.client.HTTPException):
             for number in itertools.count():
                 key, data = f"main/{round_}-{number}", os.urandom(random.Random(number).choice([10, 1000, 2_000_000]))
                 content[key] = b""  # not acknowledged yet: may be there or not
                 if wire.s3("PUT", f"/one/{key}", body=data, mode="unsigned").status == 200:
                     content[key] = data
+                if number == 0:
+                    killer.start()
         killer.join()
+    assert any(content.values())
     with contextlib.closing(Wire(ensure(home))) as wire:
         for key, data in content.items():
             read = wire.s3("GET", f"/one/{key}")
