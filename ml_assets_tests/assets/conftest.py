@@ -45,7 +45,7 @@ class Dagster:
             selection=[dg.AssetKey(key.split("/")) for key in keys],
             partition_key=partition,
             instance=self.instance,
-            resources={"lakefs": _Lakefs(self.place), "mlflow": self.place.machinery.tracking},
+            resources={"lakefs": Lakefs(self.place), "mlflow": self.place.machinery.tracking},
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=dict(tags or {}),
             raise_on_error=False,
@@ -57,7 +57,7 @@ class Dagster:
 
 
 @dataclass(frozen=True)
-class _Lakefs:
+class Lakefs:
     """What stands in for the resource: it leads to the place's lake."""
 
     place: Place

@@ -15,8 +15,7 @@ from ml_assets.lib.assets.resources import SparkSessionOf
 from ml_assets.lib.core.errors import ConfigError
 from ml_assets.lib.declare.registry import Declarations
 from ml_assets.lib.gate.plan import Plan
-from ml_assets_tests.assets.conftest import Dagster
-from ml_assets_tests.assets.conftest import _Lakefs as Lakefs
+from ml_assets_tests.assets.conftest import Dagster, Lakefs
 from ml_assets_tests.gate.world import declarations
 
 ALL = {"sources/trips", "splits/trips", "features/longest", "features/cars", "frames/late", "models/late"}

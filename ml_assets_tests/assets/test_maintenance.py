@@ -10,8 +10,7 @@ import pytest
 
 from ml_assets.lib.assets.maintenance import maintenance_job
 from ml_assets.lib.gate.outcome import Published, Unchanged
-from ml_assets_tests.assets.conftest import Dagster
-from ml_assets_tests.assets.conftest import _Lakefs as Lakefs
+from ml_assets_tests.assets.conftest import Dagster, Lakefs
 from ml_assets_tests.gate.world import SOURCE, SPLIT, TRIPS, Place, trips, write_trips
 
 
