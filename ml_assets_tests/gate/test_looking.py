@@ -96,7 +96,6 @@ def test_frame_by_another_definition(place: Place) -> None:
 
 def test_frame_that_does_not_come_out_equal(place: Place) -> None:
     """Rows that differ from what was published are an error, never an answer."""
-    place.machinery.systems.records.at(place.head)
     forged = replace(place.publication(FRAME), outputs=(replace(place.publication(FRAME).outputs[0], digest="tbl1:0"),))
     place.lake.put(place.target, FRAME.publication_path, forged.to_bytes())
     place.lake.commit(place.target, "forged", {})
@@ -190,7 +189,6 @@ def test_empty_target(place_before: Callable[[Unit], Place]) -> None:
 
 def test_preview(place: Place) -> None:
     """A view is computed on the target and shown with contract, definition and lineage; nothing is written."""
-    place.materialize(SOURCE)
     before = place.lake.calls.copy()
     text = "\n".join(look.preview(place.machinery, "features/longest@1", 3))
     assert f"rows        {len(place.rows(VIEW)):,}" in text

@@ -217,7 +217,6 @@ def test_frames_and_models_are_reproduced_as_before(place: Place, tmp_path: Path
 
 def test_a_stale_unit_is_maintained_too(place: Place, tmp_path: Path) -> None:
     """That its input moved on is no reason to leave it large."""
-    place.materialize(SPLIT, recompute=True)
     assert isinstance(place.materialize(SOURCE, path=write_trips(tmp_path / "a.csv", trips(TRIPS + 20))), Published)
     assert isinstance(place.materialize(SPLIT), Published)
     assert isinstance(place.materialize(SOURCE, path=write_trips(tmp_path / "b.csv", trips(TRIPS + 30))), Published)
