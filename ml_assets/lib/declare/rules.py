@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.errors import DeclarationError
@@ -142,23 +143,7 @@ def label_rates(
         per: Columns of the source; rates are compared within each of their combinations.
         severity: What a larger gap means.
     """
-
-    def gaps(table: ir.Table, source: ir.Table) -> ir.Table:
-        import ibis
-
-        key = _key(table)
-        known = source.select(key, *per, late=label(source)).filter(lambda t: t["late"].notnull())
-        joined = table.join(known, key)
-        counted = joined.group_by(*per, SPLIT).aggregate(labelled=joined.count(), late=joined["late"].sum())
-        together = ibis.window(group_by=per)
-        late, labelled = (counted[name].sum().over(together).cast("float64") for name in ("late", "labelled"))
-        rates = counted.select(
-            *per,
-            SPLIT,
-            rate=counted["late"].cast("float64") / counted["labelled"].cast("float64"),
-            whole=late / labelled,
-        )
-        return rates.mutate(gap=(rates["rate"] - rates["whole"]).abs())
+    gaps = partial(_gaps, label=label, per=per)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
         found = gaps(table, source)
@@ -172,6 +157,27 @@ def label_rates(
         figures=gaps,
         description="Label rates of the splits" + ("." if within is None else f" within {within:g} of that of all."),
     )
+
+
+def _gaps(
+    table: ir.Table, source: ir.Table, *, label: Callable[[ir.Table], ir.BooleanValue], per: tuple[str, ...]
+) -> ir.Table:
+    """The rate of *label* in each split and in all of them together, within each combination of *per*."""
+    import ibis
+
+    key = _key(table)
+    known = source.select(key, *per, late=label(source)).filter(lambda t: t["late"].notnull())
+    joined = table.join(known, key)
+    counted = joined.group_by(*per, SPLIT).aggregate(labelled=joined.count(), late=joined["late"].sum())
+    together = ibis.window(group_by=per)
+    late, labelled = (counted[name].sum().over(together).cast("float64") for name in ("late", "labelled"))
+    rates = counted.select(
+        *per,
+        SPLIT,
+        rate=counted["late"].cast("float64") / counted["labelled"].cast("float64"),
+        whole=late / labelled,
+    )
+    return rates.mutate(gap=(rates["rate"] - rates["whole"]).abs())
 
 
 def disjoint(*, by: str, of: str, severity: Severity = "error") -> Rule:
