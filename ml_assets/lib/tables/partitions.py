@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.partitioning import (
@@ -120,14 +122,16 @@ def partition_key(values: Values, spec: PartitionSpec, schema: Schema) -> Partit
 
 def parted(rows: pa.Table, spec: PartitionSpec, schema: Schema) -> Iterator[tuple[Values, pa.Table]]:
     """The rows of each partition that there is among *rows*, copied, in their order."""
-    names = [f"k{number}" for number in range(len(spec.fields))]
-    keys = pa.table([_values(rows, field, schema) for field in spec.fields], names)
-    order = pc.sort_indices(keys, [(name, "ascending") for name in names])  # stable
-    counted = keys.take(order).group_by(names, use_threads=False).aggregate([([], "count_all")])
-    whole, start = rows.combine_chunks(), 0
-    for found in counted.to_pylist():
-        yield tuple(found[name] for name in names), whole.take(order.slice(start, found["count_all"]))
-        start += found["count_all"]
+    if not rows.num_rows:
+        return
+    keys = [_values(rows, field, schema).combine_chunks() for field in spec.fields]
+    codes = [np.asarray(pc.dictionary_encode(key, null_encoding="encode").indices) for key in keys]
+    order = np.lexsort(codes)  # stable
+    differs = np.any([code[order][1:] != code[order][:-1] for code in codes], axis=0)
+    starts = np.flatnonzero(np.concatenate([[True], differs]))
+    whole = rows.combine_chunks()
+    for start, end in pairwise([*starts, rows.num_rows]):
+        yield tuple(key[order[start]].as_py() for key in keys), whole.take(order[start:end])
 
 
 def _values(rows: pa.Table, field: PartitionField, schema: Schema) -> pa.ChunkedArray:
