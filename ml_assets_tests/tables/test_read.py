@@ -5,12 +5,15 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 import pytest
+from pyiceberg.io import InputFile
 
 from ml_assets.lib.core.errors import BrokenClosure, LakeError, NoSuchTable, RefNotFound, TableError
 from ml_assets.lib.core.refs import Branch, Commit
 from ml_assets.lib.lake.client import Lake
+from ml_assets.lib.tables import files
+from ml_assets.lib.tables.file_io import PinnedFileIO
 from ml_assets.lib.tables.tables import Head, Tables
-from ml_assets_tests.tables.examples import FOLDER, ROUTE, TABLE, keys, rows, write
+from ml_assets_tests.tables.examples import FOLDER, ROUTE, RUN, TABLE, keys, rows, write
 
 
 @pytest.fixture
@@ -32,6 +35,28 @@ def test_rows_are_filtered(tables: Tables, commit: Commit) -> None:
     """Also by a column that is not asked for."""
     found = tables.scan(TABLE, commit, ["key"], "delay > 1 and carrier != 'c4'").read_all()
     assert sorted(found.column("key").to_pylist()) == [3, 5]
+
+
+def test_files_are_read_when_it_is_their_turn(tables: Tables, work: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are read at the same time are held whole: few, however many the table has."""
+    write(tables, work, 0)
+    for key in range(1, 6):
+        tables.append(TABLE, work, rows(key), schema=ROUTE, properties=RUN)
+    opened: list[str] = []
+    real = PinnedFileIO.new_input
+
+    def watched(self: PinnedFileIO, location: str) -> InputFile:
+        opened.append(location)
+        return real(self, location)
+
+    monkeypatch.setattr(PinnedFileIO, "new_input", watched)
+    for size, at_first in ((1, 1), (files.READ_BYTES, 6)):
+        monkeypatch.setattr(files, "READ_BYTES", size)
+        opened.clear()
+        reader = tables.scan(TABLE, work, ["key"])
+        found = reader.read_next_batch()["key"].to_pylist()
+        assert at_first == sum(location.endswith(".parquet") for location in opened)
+        assert list(range(6)) == sorted(found + reader.read_all()["key"].to_pylist())
 
 
 def test_what_the_table_does_not_have(tables: Tables, commit: Commit) -> None:

@@ -144,7 +144,7 @@ class Tables:
             scan = loaded.scan(
                 row_filter=AlwaysTrue() if row_filter is None else row_filter, selected_fields=tuple(wanted.names)
             )
-            reader = scan.to_arrow_batch_reader()
+            reader = read_files(loaded, scan.plan_files(), scan.projection(), scan.row_filter)
         return pa.RecordBatchReader.from_batches(wanted, _batches(reader, wanted, table, ref))
 
     def scan_added(self, table: str, ref: Ref, *, since: Commit) -> pa.RecordBatchReader | None:
