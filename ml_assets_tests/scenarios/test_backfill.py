@@ -1,4 +1,4 @@
-"""A backfill over one feature version, through Dagster's own daemon: its runs go in parallel, one partition fails."""
+"""A backfill of all views, frames and models, through Dagster's own daemon: its runs go in parallel, some fail."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ STATUS: Final = (
     """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
 )
 PARTITIONS: Final = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-  assetPartitionStatuses { ... on MultiPartitionStatuses { ranges { primaryDimStartKey
+  assetPartitionStatuses { ... on MultiPartitionStatuses { ranges { primaryDimStartKey primaryDimEndKey
     secondaryDim { ... on DefaultPartitionStatuses { materializedPartitions failedPartitions } } } } } } } }"""
 RUNS: Final = """query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results {
   startTime endTime } } } }"""
 CHECK: Final = """query($key: AssetKeyInput!, $p: String!) { assetCheckExecutions(assetKey: $key,
   checkName: "mixed_in_time", limit: 1, partition: $p) { status } }"""
+
+OUTCOMES: Final = {"hash-s42": "materialized", "june": "failed"}
+"""Of a frame, by split version."""
 
 
 @pytest.fixture
@@ -83,9 +86,9 @@ def _materialize(environment: Mapping[str, str], key: str, partition: str | None
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_one_partition_fails_the_others_complete(graphql: Graphql) -> None:
-    """Views, frames and models of a feature version run by themselves; a refused frame stops its own model only."""
-    versions = {"features/longest": "v2..v2", "features/cars": "v2..v2"}
-    both = {"frames/late": "v2|hash-s42..v2|june", "models/late": "v2|hash-s42..v2|june"}
+    """Of all feature and split versions; a refused frame stops its own model only."""
+    versions = {"features/longest": "v1..v2", "features/cars": "v2..v2"}
+    both = dict.fromkeys(("frames/late", "models/late"), "v1|hash-s42..v2|june")
     ranges = {key: text.split("..") for key, text in (versions | both).items()}
     launched = graphql.ask(
         LAUNCH,
@@ -105,12 +108,14 @@ def test_one_partition_fails_the_others_complete(graphql: Graphql) -> None:
     )
     assert ended["partitionBackfillOrError"]["status"] == "COMPLETED_FAILED"
     assert _most_at_once(graphql, launched["backfillId"]) > 1
-    assert _statuses(graphql, "frames/late") == {"hash-s42": "materialized", "june": "failed"}
+    expected = {f"{version}|{split}": status for version in ("v1", "v2") for split, status in OUTCOMES.items()}
+    assert _statuses(graphql, "frames/late") == expected
     # It never ran, but the run that it was to be part of failed: Dagster calls that failed too.
-    assert _statuses(graphql, "models/late") == {"hash-s42": "materialized", "june": "failed"}
-    for partition, status in (("v2|hash-s42", "SUCCEEDED"), ("v2|june", "FAILED")):
+    assert _statuses(graphql, "models/late") == expected
+    for partition, status in expected.items():
         found = graphql.ask(CHECK, key={"path": ["frames", "late"]}, p=partition)
-        assert [status] == [row["status"] for row in found["assetCheckExecutions"]]
+        told = "SUCCEEDED" if status == "materialized" else "FAILED"
+        assert [told] == [row["status"] for row in found["assetCheckExecutions"]]
 
 
 def _most_at_once(graphql: Graphql, backfill: str) -> int:
@@ -122,12 +127,12 @@ def _most_at_once(graphql: Graphql, backfill: str) -> int:
 
 
 def _statuses(graphql: Graphql, key: str) -> dict[str, str]:
-    """What Dagster calls each split version of the feature version v2."""
+    """What Dagster calls each partition that it has something to say of."""
     data = graphql.ask(PARTITIONS, key={"path": key.split("/")})
-    found = dict.fromkeys(("hash-s42", "june"), "missing")
+    found: dict[str, str] = {}
     for part in data["assetNodeOrError"]["assetPartitionStatuses"]["ranges"]:
-        assert part["primaryDimStartKey"] == "v2"
-        dimension = part["secondaryDim"]
-        found |= dict.fromkeys(dimension["materializedPartitions"], "materialized")
-        found |= dict.fromkeys(dimension["failedPartitions"], "failed")
+        first, last, dimension = part["primaryDimStartKey"], part["primaryDimEndKey"], part["secondaryDim"]
+        for version in sorted({first, last}):
+            for status in ("materialized", "failed"):
+                found |= {f"{version}|{split}": status for split in dimension[f"{status}Partitions"]}
     return found
