@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from ml_assets.lib.core.digest import digest
 from ml_assets.lib.core.refs import Branch
-from ml_assets.lib.engines import ViewJoin, engine
+from ml_assets.lib.engines import Engine, ViewJoin, engine
 from ml_assets.lib.tables.tables import Tables
 from ml_assets_tests.benchmarks.measuring import Measured, lake_of, new_lake, run
 from ml_assets_tests.benchmarks.pit_data import (
@@ -40,14 +40,28 @@ from ml_assets_tests.benchmarks.pit_data import (
 
 MAIN: Final = Branch("main")
 ENTITIES, FEATURES = "sources.entities", "features.view_v1"
-_ROUNDS: Final = {"sparse": 2, "dense": 3, "tiny": 1}
+_ROUNDS: Final = {"sparse": 3, "dense": 5, "tiny": 1}
 _REFERENCE: Final = "range join, row_number"
 
 
 def _ours(folder: Path) -> pa.Table:
+    return _joined_by(engine("duckdb"), folder)
+
+
+def _ours_on_spark(folder: Path) -> pa.Table:
+    """In Spark's own process on this machine, which runs before the clock does."""
+    from ml_assets.lib.tables.spark import start
+    from ml_assets_tests.spark import JARS
+
+    start(JARS).range(1).count()
+    _STARTED[0] = time.perf_counter()
+    return _joined_by(engine("spark", jars=JARS), folder)
+
+
+def _joined_by(chosen: Engine, folder: Path) -> pa.Table:
     lake = lake_of(folder / "lake")
     tables, commit = Tables(lake), lake.head(MAIN)
-    with engine("duckdb").session(tables) as session:
+    with chosen.session(tables) as session:
         view = session.read(FEATURES, commit)
         joined = session.point_in_time(
             session.read(ENTITIES, commit),
@@ -100,11 +114,34 @@ def _polars(folder: Path) -> pa.Table:
 def _feast(folder: Path) -> pa.Table:
     """Feast's own DuckDB store, on local files; entity rows are in memory before the clock runs."""
     import feast
+
+    source = feast.FileSource(name="features", path=_features(folder), timestamp_field="event_timestamp")
+    return _feast_with({"type": "duckdb"}, source, folder)
+
+
+def _feast_on_spark(folder: Path) -> pa.Table:
+    """Feast's own Spark store, on local files, in the same Spark as ours."""
+    from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
+
+    from ml_assets.lib.tables.spark import start
+    from ml_assets_tests.spark import JARS
+
+    start(JARS).range(1).count()
+    source = SparkSource(
+        name="features", path=_features(folder), file_format="parquet", timestamp_field="event_timestamp"
+    )
+    return _feast_with({"type": "spark", "spark_conf": {"spark.sql.session.timeZone": "UTC"}}, source, folder)
+
+
+def _features(folder: Path) -> str:
+    return str(folder / "features.parquet")
+
+
+def _feast_with(offline_store: dict[str, Any], source: Any, folder: Path) -> pa.Table:
+    import feast
     import pandas as pd
 
     user = feast.Entity(name="user", join_keys=["key"], value_type=feast.ValueType.INT64)
-    path = str(folder / "features.parquet")
-    source = feast.FileSource(name="features", path=path, timestamp_field="event_timestamp")
     fields = [feast.Field(name=name, dtype=feast.types.Float64) for name in VALUES]
     view = feast.FeatureView(name="view", entities=[user], ttl=TTL, schema=fields, source=source)
     with tempfile.TemporaryDirectory() as home:
@@ -113,7 +150,7 @@ def _feast(folder: Path) -> pa.Table:
                 project="bench",
                 provider="local",
                 registry=f"{home}/registry.db",
-                offline_store={"type": "duckdb"},
+                offline_store=offline_store,
                 online_store={"type": "sqlite", "path": f"{home}/online.db"},
                 entity_key_serialization_version=3,
             )
@@ -132,6 +169,8 @@ METHODS: Final[dict[str, tuple[Callable[[Path], pa.Table], str]]] = {
     _REFERENCE: (_duckdb(_RANGE), ""),
     "Polars join_asof, same lake": (_polars, "polars"),
     "Feast's duckdb store, local files": (_feast, "feast"),
+    "ours on Spark, through the lake": (_ours_on_spark, "pyspark"),
+    "Feast's Spark store, local files": (_feast_on_spark, "pyspark"),
 }
 """By name: the method, and the library without which it is left out."""
 
