@@ -26,14 +26,14 @@ FILE: Final = "lake.db"
 PRAGMAS: Final = (
     "journal_mode=WAL",  # readers do not wait
     "synchronous=FULL",  # a commit is on disk when it returns
-    "wal_autocheckpoint=0",  # the log goes into the database once those who wait have their answers
+    "wal_autocheckpoint=10000",  # 40 MB; mostly it goes into the database before, when nobody waits (CHECKPOINT_ROWS)
     "cache_size=-65536",  # 64 MiB
     "temp_store=FILE",  # what a large commit would have to take back has somewhere to go
     "journal_size_limit=67108864",  # the log of a large commit is given back
 )
 
 CHECKPOINT_ROWS: Final = 1000
-"""Changed rows after which the log goes into the database."""
+"""Changed rows after which the log goes into the database, once those who wait have their answers."""
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
