@@ -42,7 +42,7 @@ from ml_assets_tests.benchmarks.pit_data import (
 
 MAIN: Final = Branch("main")
 ENTITIES, FEATURES = "sources.entities", "features.view_v1"
-_ROUNDS: Final = {"sparse": 3, "dense": 5, "tiny": 1}
+_ROUNDS: Final = {"sparse": 2, "dense": 3, "tiny": 1}
 _REFERENCE: Final = "range join, row_number"
 
 
