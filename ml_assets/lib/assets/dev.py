@@ -65,9 +65,13 @@ def serve(
 
 @contextmanager
 def _running(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The processes, each with its log in *folder*; all ended with the body, which SIGTERM ends too."""
+    """The processes, each with its log in *folder*; all ended with the body, which SIGINT and SIGTERM end.
+
+    SIGINT even where it was ignored when this process began, as for a command behind ``nohup … &``: the processes would
+    inherit that.
+    """
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for name, command in commands.items():
             with (folder / f"{name}.log").open("wb") as log:
@@ -82,7 +86,8 @@ def _running(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str,
     except KeyboardInterrupt:
         sys.exit(0)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         for process in processes.values():
             process.send_signal(signal.SIGINT)
         for process in processes.values():
