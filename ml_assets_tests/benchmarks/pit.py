@@ -51,13 +51,19 @@ def _ours(folder: Path) -> pa.Table:
 
 
 def _ours_on_spark(folder: Path) -> pa.Table:
-    """In Spark's own process on this machine, which runs before the clock does."""
+    """In Spark's own process on this machine."""
+    jars = _start_spark()
+    _STARTED[0] = time.perf_counter()
+    return _joined_by(engine("spark", jars=jars), folder)
+
+
+def _start_spark() -> Path:
+    """Have a Spark that runs before the clock does. Where its jars are."""
     from ml_assets.lib.tables.spark import start
     from ml_assets_tests.spark import JARS
 
     start(JARS).range(1).count()
-    _STARTED[0] = time.perf_counter()
-    return _joined_by(engine("spark", jars=JARS), folder)
+    return JARS
 
 
 def _joined_by(chosen: Engine, folder: Path) -> pa.Table:
@@ -125,10 +131,7 @@ def _feast_on_spark(folder: Path) -> pa.Table:
     """Feast's own Spark store, on local files, in the same Spark as ours."""
     from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 
-    from ml_assets.lib.tables.spark import start
-    from ml_assets_tests.spark import JARS
-
-    start(JARS).range(1).count()
+    _start_spark()
     source = SparkSource(
         name="features", path=_features(folder), file_format="parquet", timestamp_field="event_timestamp"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_assets.lib.devlake import tree
 from ml_assets.lib.devlake.errors import MergeConflict
-from ml_assets.lib.devlake.tree import ROOT, Change, Entry, Mark, Range, Strategy
+from ml_assets.lib.devlake.tree import ROOT, Change, Edit, Entry, Range, Strategy
 
 Contents = dict[str, str]
 
@@ -39,8 +39,8 @@ class MemoryNodes:
         """As the protocol says."""
         return next((entry for entry in self.kept[range_id] if entry.key == key), None)
 
-    def save_range(self, range_id: bytes, entries: Sequence[Entry | Mark]) -> None:
-        """As the protocol says; a mark would mean something staged, and here is nothing staged."""
+    def save_range(self, range_id: bytes, entries: Sequence[Entry | Edit]) -> None:
+        """As the protocol says; an edit would mean something staged, and here is nothing staged."""
         kept = tuple(each for each in entries if isinstance(each, Entry))
         assert len(kept) == len(entries)
         self.kept[range_id] = kept
@@ -70,7 +70,7 @@ def planted(nodes: MemoryNodes, contents: Contents, start: str = ROOT) -> str:
 
 def changed(nodes: MemoryNodes, root: str, old: Contents, new: Contents) -> str:
     """The tree of *new*, made from that of *old* by its changes."""
-    gone = [Mark(key, None) for key in old.keys() - new.keys()]
+    gone = [Edit(key, None) for key in old.keys() - new.keys()]
     edits = [entry(key, content) for key, content in new.items() if old.get(key) != content]
     return tree.apply(nodes, root, sorted([*gone, *edits], key=lambda edit: edit.key))
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 import pytest
-from pyiceberg.io import InputFile
 
 from ml_assets.lib.core.errors import BrokenClosure, LakeError, NoSuchTable, RefNotFound, TableError
 from ml_assets.lib.core.refs import Branch, Commit
 from ml_assets.lib.lake.client import Lake
 from ml_assets.lib.tables import files
-from ml_assets.lib.tables.file_io import PinnedFileIO
 from ml_assets.lib.tables.tables import Head, Tables
 from ml_assets_tests.tables.examples import FOLDER, ROUTE, RUN, TABLE, keys, rows, write
 
@@ -37,19 +35,13 @@ def test_rows_are_filtered(tables: Tables, commit: Commit) -> None:
     assert sorted(found.column("key").to_pylist()) == [3, 5]
 
 
-def test_files_are_read_when_it_is_their_turn(tables: Tables, work: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_read_when_it_is_their_turn(
+    tables: Tables, work: Branch, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that are read at the same time are held whole: few, however many the table has."""
     write(tables, work, 0)
     for key in range(1, 6):
         tables.append(TABLE, work, rows(key), schema=ROUTE, properties=RUN)
-    opened: list[str] = []
-    real = PinnedFileIO.new_input
-
-    def watched(self: PinnedFileIO, location: str) -> InputFile:
-        opened.append(location)
-        return real(self, location)
-
-    monkeypatch.setattr(PinnedFileIO, "new_input", watched)
     for size, at_first in ((1, 1), (files.READ_BYTES, 6)):
         monkeypatch.setattr(files, "READ_BYTES", size)
         opened.clear()

@@ -53,7 +53,7 @@ class Commits:
             head = branch_head(transaction, repository, branch)
             nodes = RowNodes(transaction, staged=(repository, branch))
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
-            committed = tree.apply(nodes, head.tree, staging.marks(transaction, repository, branch))
+            committed = tree.apply(nodes, head.tree, staging.edits(transaction, repository, branch))
             if committed == root and not allow_empty:
                 raise NoChanges
             words = Words(committer, message, metadata or {})

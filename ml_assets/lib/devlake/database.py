@@ -134,9 +134,8 @@ class Database:
             self._write_group(connection, group)
             if connection.total_changes - since > CHECKPOINT_ROWS:
                 since = connection.total_changes
-                with suppress(
-                    sqlite3.Error
-                ):  # nothing is lost: the log keeps what it has, and the next one tries again
+                # If it fails nothing is lost: the log keeps what it has, and the next one tries again.
+                with suppress(sqlite3.Error):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         connection.close()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ml_assets.lib.devlake.database import Transaction
-from ml_assets.lib.devlake.tree import ROOT, Entry, Mark, Range
+from ml_assets.lib.devlake.tree import ROOT, Edit, Entry, Range
 
 CACHED_RANGES: Final = 1 << 16
 """Of all trees that are kept in memory: each that was read takes 200 bytes, a tree of a million objects has 4,000."""
@@ -22,11 +22,10 @@ class RowNodes:
 
     Args:
         transaction: What is read and written goes through it.
-        staged: Repository and branch whose staged entries are meant by marks; nothing between two marks of a range
-            is staged there that the range does not hold.
+        staged: Repository and branch whose staging has the rest of what edits name; the edits are all of it.
     """
 
-    def __init__(self, transaction: Transaction, staged: tuple[str, str] = ("", "")) -> None:
+    def __init__(self, transaction: Transaction, staged: tuple[str, str] | None = None) -> None:
         self._transaction = transaction
         self._staged = staged
 
@@ -53,7 +52,7 @@ class RowNodes:
         row = self._transaction.one(f"SELECT {COLUMNS} FROM entry WHERE range = ? AND key = ?", range_id, key)
         return None if row is None else Entry._make(row)
 
-    def save_range(self, range_id: bytes, entries: Sequence[Entry | Mark]) -> None:
+    def save_range(self, range_id: bytes, entries: Sequence[Entry | Edit]) -> None:
         """Keep a range, unless it is kept already. What is staged goes from table to table."""
         if self._transaction.one("SELECT 1 FROM entry WHERE range = ? LIMIT 1", range_id) is not None:
             return
@@ -61,12 +60,13 @@ class RowNodes:
         sql = f"INSERT INTO entry (range, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._transaction.run_many(sql, ((range_id, *each) for each in known))
         if len(known) < len(entries):
+            assert self._staged is not None, "edits are of a branch"
             sql = (  # one that is staged and equal to what is known stays as it was
                 f"INSERT OR IGNORE INTO entry (range, {COLUMNS}) SELECT ?, {COLUMNS} FROM staging"
                 " WHERE repository = ? AND branch = ? AND key BETWEEN ? AND ? AND identity IS NOT NULL"
             )
             found = self._transaction.run(sql, range_id, *self._staged, entries[0].key, entries[-1].key)
-            assert len(known) + found == len(entries), "every mark is staged, and nothing besides"
+            assert len(known) + found == len(entries), "what is staged is what the edits name"
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
         """Keep a tree, unless it is kept already."""

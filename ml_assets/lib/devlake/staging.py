@@ -10,7 +10,7 @@ from ml_assets.lib.devlake import refs, tree
 from ml_assets.lib.devlake.database import Row, Transaction
 from ml_assets.lib.devlake.history import Commit
 from ml_assets.lib.devlake.nodes import COLUMNS, RowNodes
-from ml_assets.lib.devlake.tree import Change, Entry, Mark
+from ml_assets.lib.devlake.tree import Change, Edit, Entry
 
 _OF_BRANCH: Final = "repository = ? AND branch = ?"
 
@@ -48,10 +48,10 @@ def scan(transaction: Transaction, repository: str, branch: str, start: str = ""
     return map(_staged, transaction.each(sql, repository, branch, start))
 
 
-def marks(transaction: Transaction, repository: str, branch: str) -> Iterator[Mark]:
-    """What is staged, by key, without what only the database needs to know of it."""
+def edits(transaction: Transaction, repository: str, branch: str) -> Iterator[Edit]:
+    """What is staged, by key: only what a tree needs to know of it."""
     sql = f"SELECT key, identity FROM staging WHERE {_OF_BRANCH} ORDER BY key"
-    return starmap(Mark, transaction.each(sql, repository, branch))
+    return starmap(Edit, transaction.each(sql, repository, branch))
 
 
 def changes(transaction: Transaction, repository: str, branch: str, head: Commit, start: str = "") -> Iterator[Change]:

@@ -65,8 +65,8 @@ class Entry(NamedTuple):
         return metadata
 
 
-class Mark(NamedTuple):
-    """An edit by its identity alone: whoever keeps the ranges has the rest of the entry. ``None`` removes the key."""
+class Edit(NamedTuple):
+    """What a key becomes, by its identity alone: whoever keeps the ranges has the rest. ``None`` removes the key."""
 
     key: str
     identity: bytes | None
@@ -121,7 +121,7 @@ class Nodes(Protocol):
     def entry(self, range_id: bytes, key: str) -> Entry | None:
         """One entry of a range."""
 
-    def save_range(self, range_id: bytes, entries: Sequence[Entry | Mark]) -> None:
+    def save_range(self, range_id: bytes, entries: Sequence[Entry | Edit]) -> None:
         """Keep a range, unless it is kept already."""
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
@@ -147,7 +147,7 @@ def ends_range(key: str) -> bool:
     return zlib.crc32(key.encode()) % MEAN_RANGE == 0
 
 
-def range_id(entries: Iterable[Entry | Mark]) -> bytes:
+def range_id(entries: Iterable[Entry | Edit]) -> bytes:
     """The id of a range: what its keys and their identities hash to."""
     digest = hashlib.sha256()
     for each in entries:
@@ -187,7 +187,7 @@ def scan(nodes: Nodes, tree: str, start: str = "") -> Iterator[Entry]:
     return _scan(nodes, nodes.ranges(tree), start)
 
 
-def apply(nodes: Nodes, tree: str, edits: Iterable[Entry | Mark]) -> str:
+def apply(nodes: Nodes, tree: str, edits: Iterable[Entry | Edit]) -> str:
     """The tree after *edits*, which come by key.
 
     Costs as much as the ranges that hold a changed key. An entry that is replaced by an equal one is kept as it is.
@@ -195,7 +195,7 @@ def apply(nodes: Nodes, tree: str, edits: Iterable[Entry | Mark]) -> str:
     ranges = nodes.ranges(tree)
     coming = _Edits(edits)
     result: list[Range] = []
-    unfinished: list[Entry | Mark] = []
+    unfinished: list[Entry | Edit] = []
     for index, old in enumerate(ranges):
         own = coming.until(old.last_key)
         is_open = index == len(ranges) - 1 and not ends_range(old.last_key)
@@ -251,19 +251,19 @@ def merge(nodes: Nodes, *, base: str, source: str, destination: str, strategy: S
     Raises:
         MergeConflict: Both changed a key differently, and *strategy* is to refuse.
     """
-    edits: list[Entry | Mark] = []
+    edits: list[Entry | Edit] = []
     for proposal in propose(nodes, base=base, source=source, destination=destination):
         if proposal.conflict and strategy is Strategy.REFUSE:
             raise MergeConflict
         if not proposal.conflict or strategy is Strategy.SOURCE_WINS:
-            edits.append(proposal.source or Mark(proposal.key, None))
+            edits.append(proposal.source or Edit(proposal.key, None))
     return apply(nodes, destination, edits)
 
 
 class _Edits:
     """Edits by key, taken bit by bit: a first commit has more of them than should be in memory."""
 
-    def __init__(self, edits: Iterable[Entry | Mark]) -> None:
+    def __init__(self, edits: Iterable[Entry | Edit]) -> None:
         self._rest = iter(edits)
         self._next = next(self._rest, None)
 
@@ -272,15 +272,15 @@ class _Edits:
         """Whether there are any left."""
         return self._next is not None
 
-    def until(self, last_key: str) -> list[Entry | Mark]:
+    def until(self, last_key: str) -> list[Entry | Edit]:
         """Those up to *last_key*."""
-        found: list[Entry | Mark] = []
+        found: list[Entry | Edit] = []
         while self._next is not None and self._next.key <= last_key:
             found.append(self._next)
             self._next = next(self._rest, None)
         return found
 
-    def next(self, amount: int) -> list[Entry | Mark]:
+    def next(self, amount: int) -> list[Entry | Edit]:
         """The next *amount*."""
         assert self._next is not None, "there are more"
         found = [self._next, *islice(self._rest, amount - 1)]
@@ -301,8 +301,8 @@ def _scan(nodes: Nodes, ranges: Sequence[Range], start: str) -> Iterator[Entry]:
         yield from nodes.entries(each.id, start)
 
 
-def _edited(entries: Iterator[Entry], edits: Sequence[Entry | Mark]) -> list[Entry | Mark]:
-    result: dict[str, Entry | Mark] = {old.key: old for old in entries}
+def _edited(entries: Iterator[Entry], edits: Sequence[Entry | Edit]) -> list[Entry | Edit]:
+    result: dict[str, Entry | Edit] = {old.key: old for old in entries}
     for edit in edits:
         old = result.get(edit.key)
         if edit.identity is None:
@@ -312,7 +312,7 @@ def _edited(entries: Iterator[Entry], edits: Sequence[Entry | Mark]) -> list[Ent
     return [result[key] for key in sorted(result)]
 
 
-def _save_finished(nodes: Nodes, entries: list[Entry | Mark], result: list[Range]) -> list[Entry | Mark]:
+def _save_finished(nodes: Nodes, entries: list[Entry | Edit], result: list[Range]) -> list[Entry | Edit]:
     """Save the ranges that have their last key. Returns the entries after them."""
     begin = 0
     for index, each in enumerate(entries):
@@ -322,7 +322,7 @@ def _save_finished(nodes: Nodes, entries: list[Entry | Mark], result: list[Range
     return entries[begin:]
 
 
-def _save_range(nodes: Nodes, entries: Sequence[Entry | Mark]) -> Range:
+def _save_range(nodes: Nodes, entries: Sequence[Entry | Edit]) -> Range:
     digest = range_id(entries)
     nodes.save_range(digest, entries)
     return Range(entries[-1].key, digest)
