@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ml_assets.lib.devlake.backup import Copied
 
 
 @click.group()
@@ -105,7 +109,7 @@ def lake_backup(folder: Path, copy: bool, root: Path | None) -> None:
     from ml_assets.lib.devlake.backup import backup
 
     done = backup(root or _root_of_lake(), folder, link=not copy)
-    click.echo(f"{folder} holds {done.files:,} files, {done.bytes:,} bytes; {done.new_files:,} are new")
+    click.echo(f"{_held(folder, done)}; {done.new_files:,} files are new")
 
 
 @lake.command("restore")
@@ -117,7 +121,7 @@ def lake_restore(folder: Path, root: Path | None) -> None:
 
     to = root or _root_of_lake()
     done = restore(folder, to)
-    click.echo(f"{to} holds {done.files:,} files, {done.bytes:,} bytes")
+    click.echo(_held(to, done))
 
 
 @lake.command("protect")
@@ -156,3 +160,8 @@ def _root_of_lake() -> Path:
     from ml_assets.settings import Settings
 
     return root_of(Settings.load().state)
+
+
+def _held(folder: Path, copied: Copied) -> str:
+    database = f"a database of {copied.database_bytes:,} bytes, with the small ones in it"
+    return f"{folder} holds {copied.files:,} files of {copied.bytes:,} bytes, and {database}"

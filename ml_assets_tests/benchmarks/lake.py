@@ -29,9 +29,9 @@ from pydantic import SecretStr
 
 from ml_assets.lib.devlake import probe, server, staging
 from ml_assets.lib.devlake.database import FILE, Database, Transaction
+from ml_assets.lib.devlake.files import Blob
 from ml_assets.lib.devlake.objects import entry_of
 from ml_assets.lib.devlake.server import Endpoint
-from ml_assets.lib.devlake.store import Blob
 from ml_assets_tests.benchmarks.connections import Connection, Writer, seconds, seconds_in_parallel
 from ml_assets_tests.devlake.wire import Pairs
 

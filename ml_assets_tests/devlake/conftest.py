@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_assets.lib.devlake import store
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.server import Endpoint, ensure, stop
 from ml_assets_tests.devlake.local import opened
@@ -37,6 +38,15 @@ def repository(wire: Wire) -> str:
     created = wire.rest("POST", "/repositories", json_body={"name": name, "storage_namespace": f"local://{name}"})
     assert created.status == 201
     return name
+
+
+@pytest.fixture(scope="module", params=["rows", "files"])
+def small(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether small content is kept as rows; if not, as files, as everything else is."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "files":
+            patch.setattr(store, "SMALL", -1)
+        yield request.param == "rows"
 
 
 @pytest.fixture

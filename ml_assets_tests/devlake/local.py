@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from ml_assets.lib.devlake import maintenance, small_files
+from ml_assets.lib.devlake.database import FILE, connect
 from ml_assets.lib.devlake.diffs import Difference, Differences, Kind
+from ml_assets.lib.devlake.files import OBJECTS
 from ml_assets.lib.devlake.page import CommonPrefix, Page, Window
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.tree import Entry
@@ -27,6 +31,12 @@ def opened(root: Path) -> Iterator[Lake]:
         lake.close()
 
 
+async def pieces(content: bytes, size: int = 50_000) -> AsyncIterator[bytes]:
+    """*content* as a network would give it."""
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
 def put(
     lake: Lake,
     branch: str,
@@ -37,15 +47,41 @@ def put(
     kind: str = "x/y",
 ) -> Entry:
     """Stage an object."""
-    blob = lake.store.write(content.encode())
-    return lake.objects.stage(REPO, branch, path, blob, content_type=kind, metadata=metadata or {})
+    body = pieces(content.encode())
+    return asyncio.run(
+        lake.objects.upload(REPO, branch, path, body, content_type=lambda: kind, metadata=metadata or {})
+    )
+
+
+def stored(root: Path) -> dict[str, bytes]:
+    """Every file of the store, small or large, and what it holds."""
+    with maintenance.opened(root) as lake, lake.read() as transaction:
+        found = [*lake.store.files.stored(), *small_files.stored(transaction)]
+        return {file.name: lake.store.read(file.name) for file in found}
+
+
+def spoil(root: Path, content: bytes, rotten: bytes | None) -> None:
+    """Replace the content of the file that holds *content*, small or large; ``None`` removes it."""
+    name = next(name for name, found in sorted(stored(root).items()) if content in found)
+    path = root / OBJECTS / name[:2] / name
+    if not path.exists():
+        with closing(connect(root / FILE)) as connection:
+            if rotten is None:
+                connection.execute("DELETE FROM small_file WHERE digest = ?", (bytes.fromhex(name),))
+            else:
+                sql = "UPDATE small_file SET content = ? WHERE digest = ?"
+                connection.execute(sql, (rotten, bytes.fromhex(name)))
+    elif rotten is None:
+        path.unlink()
+    else:
+        path.write_bytes(rotten)
 
 
 def start_upload(lake: Lake, branch: str, path: str, *parts: str, metadata: Mapping[str, str] | None = None) -> str:
     """Begin a multipart upload with *parts*, numbered from 1. Returns its id."""
     made = lake.uploads.create(REPO, branch, path, content_type="x/y", metadata=metadata or {})
     for number, part in enumerate(parts, start=1):
-        lake.uploads.put_part(REPO, made, number, lake.store.write(part.encode()))
+        lake.uploads.put_part(REPO, made, number, lake.store.files.write(part.encode()))
     return made
 
 

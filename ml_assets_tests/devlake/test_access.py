@@ -63,7 +63,7 @@ def test_protection_covers_writes_and_commits(lake: Lake) -> None:
     lake.branches.create(REPO, "dev", "main")
     put_all(lake, "dev", {"d": "1"})
     lake.protection.put(REPO, ["ma*"])
-    blob = lake.store.write(b"")
+    blob = lake.store.files.write(b"")
     for refused in (
         lambda: lake.objects.stage(REPO, "main", "a", blob, content_type="", metadata={}, force=True),
         lambda: lake.objects.check_writable(REPO, "main", "a"),
@@ -99,7 +99,7 @@ def test_protection_changes_conditionally(lake: Lake) -> None:
 def test_read_only_repositories(lake: Lake) -> None:
     """Every change is refused without force."""
     lake.repositories.create("frozen", "local://frozen", read_only=True)
-    blob = lake.store.write(b"x")
+    blob = lake.store.files.write(b"x")
     for force in (False, True):
         refusals = 0
         for change in (

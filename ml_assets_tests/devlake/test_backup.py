@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import sqlite3
@@ -15,21 +16,24 @@ from filelock import FileLock
 
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake import backup as module
-from ml_assets.lib.devlake import maintenance
+from ml_assets.lib.devlake import maintenance, store
 from ml_assets.lib.devlake.backup import Copied, backup, restore
 from ml_assets.lib.devlake.check import check
+from ml_assets.lib.devlake.files import Files
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.schema import VERSION, SchemaVersionError
-from ml_assets.lib.devlake.store import Store
-from ml_assets_tests.devlake.local import REPO, contents, put, put_all
+from ml_assets_tests.devlake.local import REPO, contents, put, put_all, spoil
 
 
 @pytest.fixture
 def root(lake: Lake, tmp_path: Path) -> Path:
     """The folder of a lake with two commits and something staged."""
-    put_all(lake, "main", {"a": "one", "b": "b", "large": "l" * (module.SMALL + 1)})
-    put_all(lake, "main", {"a": "two"})
-    put(lake, "main", "staged", "staged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "SMALL", -1)
+        put_all(lake, "main", {"a": "one", "b": "b", "large": "l" * (module.LARGE + 1)})
+        put_all(lake, "main", {"a": "two"})
+        put(lake, "main", "staged", "staged")
+    put(lake, "main", "row", "kept as a row")
     return tmp_path / "lake"
 
 
@@ -55,7 +59,8 @@ def test_there_and_back(root: Path, folder: Path, tmp_path: Path, link: bool) ->
     """What comes back is what was there; on the same disk files are linked, or copied if that is asked for."""
     before = everything(root)
     copied = backup(root, folder, link=link)
-    assert copied == Copied(5, 6 + 1 + module.SMALL + 1 + 6, 5, 6 + 1 + module.SMALL + 1 + 6)
+    size = 6 + 1 + module.LARGE + 1 + 6
+    assert copied == Copied((folder / "lake.db").stat().st_size, 5, size, 5, size)
     links = {path.stat().st_nlink for path in (folder / "objects").rglob("*") if path.is_file()}
     assert links == {2 if link else 1}
     assert everything(folder) == before
@@ -80,20 +85,22 @@ def test_another_disk(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
 def test_only_what_is_new_is_copied(lake: Lake, root: Path, folder: Path) -> None:
     """A second backup into the same folder brings it up to date, even if somebody has looked into it."""
     backup(root, folder)
-    put_all(lake, "main", {"new": "something new"})
+    put_all(lake, "main", {"new": "something new" * module.LARGE, "row": "a row"})
     Lake(folder).close()
     copied = backup(root, folder)
-    assert (copied.files, copied.new_files, copied.new_bytes) == (6, 1, len("something new"))
+    assert (copied.files, copied.new_files, copied.new_bytes) == (6, 1, len("something new" * module.LARGE))
     assert everything(folder) == everything(root)
 
 
+@pytest.mark.usefixtures("small")
 def test_it_is_consistent_while_clients_write(lake: Lake, root: Path, folder: Path) -> None:
     """Whatever is written meanwhile: the copy is whole, and has all that was answered before it began."""
     answered: list[str] = []
-    begun, stop = threading.Event(), threading.Event()
+    begun, going_on, stop = threading.Event(), threading.Event(), threading.Event()
 
     def write(number: int) -> None:
         for count in itertools.count():
+            going_on.wait()
             if stop.is_set():
                 return
             path = f"{number}/{count}"
@@ -105,13 +112,17 @@ def test_it_is_consistent_while_clients_write(lake: Lake, root: Path, folder: Pa
     for writer in writers:
         writer.start()
     try:
-        assert begun.wait(60)
         for _ in range(4):
+            begun.clear()
+            going_on.set()
+            assert begun.wait(60)
             before = list(answered)
             backup(root, folder)
+            going_on.clear()  # every commit is read below, and writers are faster than that
             assert set(before) <= everything(folder)["main"].keys()
     finally:
         stop.set()
+        going_on.set()
         for writer in writers:
             writer.join()
 
@@ -135,9 +146,9 @@ class Killed(BaseException):
 
 STEPS: list[tuple[object, str]] = [
     (module, "_copy_database"),
-    (module, "_copy_small"),
+    (module, "_copy_together"),
     (module, "_copy_large"),
-    (Store, "sync"),
+    (Files, "sync"),
     (module, "_settle"),
     (module, "sync_folder"),
 ]
@@ -161,7 +172,7 @@ def test_killed_anywhere(lake: Lake, root: Path, folder: Path, step: tuple[objec
     """The last backup stays good until the next one is whole, and the next attempt completes it; so does a restore."""
     backup(root, folder, link=False)
     old = everything(folder)
-    put_all(lake, "main", {"new": "new", "large": "n" * (module.SMALL + 1)})
+    put_all(lake, "main", {"new": "new", "large": "n" * (module.LARGE + 1)})
     new = everything(root)
     with pytest.MonkeyPatch.context() as patched:
         kill_at(patched, step, before=before)
@@ -214,14 +225,14 @@ def test_a_backup_goes_beside_the_lake(root: Path, folder: Path) -> None:
 def test_damage_is_not_copied(root: Path, folder: Path, tmp_path: Path) -> None:
     """A file that has rotted is named when it is copied, and the copy is no backup."""
     backup(root, folder, link=False)
-    for content in (b"staged", b"l" * (module.SMALL + 1)):
-        (path,) = [path for path in (folder / "objects").rglob("*") if path.is_file() and path.read_bytes() == content]
-        path.write_bytes(b"x" + content[1:])
+    for content in (b"staged", b"l" * (module.LARGE + 1), b"kept as a row"):
+        rotten = b"x" + content[1:]
+        spoil(folder, content, rotten)
         back = tmp_path / f"back{len(content)}"
-        with pytest.raises(LakeError, match=path.name):
+        with pytest.raises(LakeError, match=hashlib.sha256(content).hexdigest()):
             restore(folder, back)
         assert not (back / "lake.db").exists()
-        path.write_bytes(content)
+        spoil(folder, rotten, content)
         restore(folder, back)
 
 

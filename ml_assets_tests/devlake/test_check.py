@@ -19,7 +19,17 @@ from ml_assets.lib.devlake.check import check
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.tree import ends_range
-from ml_assets_tests.devlake.local import REPO, USER, commit, opened, put, put_all, start_upload
+from ml_assets_tests.devlake.local import (
+    REPO,
+    USER,
+    commit,
+    opened,
+    put,
+    put_all,
+    spoil,
+    start_upload,
+    stored,
+)
 
 ENDS = [str(number) for number in range(2000) if ends_range(str(number))][:2]
 KEYS = [*ENDS, "77", *map(str, range(4))]
@@ -60,7 +70,7 @@ def problems(root: Path, *, hashes: bool = True) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(small: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that has something of everything, and is whole."""
     root = tmp_path_factory.mktemp("template")
     with opened(root) as lake:
@@ -84,12 +94,12 @@ def lake(root: Path) -> Iterator[Lake]:
 
 def test_a_whole_lake(lake: Lake, root: Path) -> None:
     """Nothing is wrong, and everything was looked at; bytes that nothing names are counted, and are no problem."""
-    lake.store.write(b"garbage")
+    lake.store.files.write(b"garbage")
     findings = check(root, pytest.fail)
     assert (findings.problems, findings.garbage, findings.garbage_bytes, findings.collected) == (0, 1, 7, 0)
     assert findings.commits == 11
     assert findings.entries > 2 * len(KEYS)
-    assert findings.files == len([path for path in (root / "objects").rglob("*") if path.is_file()])
+    assert findings.files == len(stored(root))
     assert problems(root, hashes=False) == []
 
 
@@ -101,8 +111,7 @@ def test_it_runs_beside_clients(lake: Lake, root: Path) -> None:
         said.append(problem)
         put_all(lake, "main", {problem: problem})
 
-    (path,) = [path for path in (root / "objects").rglob("*") if path.is_file() and path.read_bytes() == b"main"]
-    path.unlink()
+    spoil(root, b"main", None)
     assert check(root, write).problems == len(said) > 0
     put_all(lake, "main", {"healed": "main"})
     assert problems(root) == []
@@ -127,38 +136,27 @@ def test_collected_bytes_are_no_problem_but_on_a_branch(lake: Lake, root: Path) 
 Damage = Callable[[Path], None]
 
 
-def of_content(root: Path, content: bytes) -> Path:
-    """The first file that holds *content*."""
-    files = (path for path in sorted((root / "objects").rglob("*")) if path.is_file())
-    return next(path for path in files if content in path.read_bytes())
-
-
-def rot(root: Path, content: bytes, rotten: bytes) -> None:
-    """Replace the content of a file."""
-    of_content(root, content).write_bytes(rotten)
-
-
 BYTES: list[tuple[str, Damage, str]] = [
-    ("lost", lambda root: of_content(root, b"main").unlink(), "object main in branch repo/main: file .* is missing"),
-    ("cut", lambda root: rot(root, b"main", b"mai"), "object main in .* has 3 bytes instead of 4"),
-    ("lost part", lambda root: of_content(root, b"part 2").unlink(), "object big in branch repo/dev: .* is missing"),
-    ("cut part", lambda root: rot(root, b"part 2", b""), "object big in .* has 0 bytes instead of 6"),
+    ("lost", lambda root: spoil(root, b"main", None), "object main in branch repo/main: file .* is missing"),
+    ("cut", lambda root: spoil(root, b"main", b"mai"), "object main in .* has 3 bytes instead of 4"),
+    ("lost part", lambda root: spoil(root, b"part 2", None), "object big in branch repo/dev: .* is missing"),
+    ("cut part", lambda root: spoil(root, b"part 2", b""), "object big in .* has 0 bytes instead of 6"),
     (
         "lost list",
-        lambda root: of_content(root, b'", 6], [').unlink(),
+        lambda root: spoil(root, b'", 6], [', None),
         "object big in branch repo/dev: the bytes of .*",
     ),
-    ("lost staged", lambda root: of_content(root, b"staged").unlink(), "object staged staged on branch repo/dev: "),
-    ("lost open part", lambda root: of_content(root, b"open part").unlink(), "part 1 of upload .* is missing"),
+    ("lost staged", lambda root: spoil(root, b"staged", None), "object staged staged on branch repo/dev: "),
+    ("lost open part", lambda root: spoil(root, b"open part", None), "part 1 of upload .* is missing"),
 ]
 
 ROT: list[tuple[str, Damage, str]] = [
     (
         "rotten",
-        lambda root: rot(root, b"main", b"nain"),
+        lambda root: spoil(root, b"main", b"nain"),
         "object main in branch repo/main: .* does not hold the bytes",
     ),
-    ("rotten part", lambda root: rot(root, b"part 2", b"part 3"), "object big in .* does not hold the bytes"),
+    ("rotten part", lambda root: spoil(root, b"part 2", b"part 3"), "object big in .* does not hold the bytes"),
 ]
 
 
@@ -219,11 +217,20 @@ def test_damaged_rows_are_named(root: Path, damage: str, wanted: str) -> None:
     assert named(wanted, said), said
 
 
+@pytest.mark.parametrize("rotten", [None, b"nain"], ids=["lost", "rotten"])
+def test_uploaded_again_it_is_whole(lake: Lake, root: Path, rotten: bytes | None) -> None:
+    """The same bytes heal every object that has them, wherever they are put."""
+    spoil(root, b"main", rotten)
+    assert problems(root) != []
+    put(lake, "dev", "again", "main")
+    assert problems(root) == []
+
+
 def test_sizes_alone_are_quick(root: Path) -> None:
     """Without hashes, what is lost or cut is found, and what is rotten is not."""
-    rot(root, b"main", b"nain")
+    spoil(root, b"main", b"nain")
     assert problems(root, hashes=False) == []
-    rot(root, b"dev", b"de")
+    spoil(root, b"dev", b"de")
     assert len(problems(root, hashes=False)) > 0
 
 
@@ -251,7 +258,7 @@ def test_a_folder_without_a_lake(root: Path) -> None:
 def test_a_deleted_repository_is_half_collected(lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If garbage collection dies between files and rows, what is left is garbage and no problem."""
     lake.repositories.create("other", "local://other")
-    lake.objects.stage("other", "main", "x", lake.store.write(b"of other"), content_type="", metadata={})
+    lake.objects.stage("other", "main", "x", lake.store.files.write(b"of other"), content_type="", metadata={})
     lake.commits.create("other", "main", "m", committer=USER)
     lake.repositories.delete("other")
 

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,6 +31,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def tags(transaction: Transaction) -> list[str]:
     """The names of all tags."""
     return [name for (name,) in transaction.each("SELECT name FROM tag ORDER BY name")]
+
+
+def insert(name: str, transaction: Transaction) -> int:
+    """Write a tag."""
+    return transaction.run(INSERT, name)
 
 
 def test_a_refused_write_leaves_no_trace_and_the_others_land(database: Database) -> None:
@@ -61,9 +66,9 @@ def test_waiting_writes_share_a_transaction(database: Database, monkeypatch: pyt
     sizes: list[int] = []
     write_group = Database._write_group
 
-    def counted(self: Database, connection: sqlite3.Connection, group: list[Any]) -> None:
-        sizes.append(len(group))
-        write_group(self, connection, group)
+    def counted(self: Database) -> None:
+        sizes.append(self._waiting.qsize())
+        write_group(self)
 
     def block(_transaction: Transaction) -> None:
         entered.set()
@@ -74,7 +79,7 @@ def test_waiting_writes_share_a_transaction(database: Database, monkeypatch: pyt
         waiting = [pool.submit(database.write, block)]
         entered.wait(10)
         waiting += [pool.submit(database.write, lambda tx, n=n: tx.run(INSERT, str(n))) for n in range(6)]
-        while database._queue.qsize() < 6:
+        while database._waiting.qsize() < 6:
             time.sleep(0.001)
         release.set()
         for done in waiting:
@@ -140,3 +145,50 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(SchemaVersionError, match="upgrade ml_assets"):
         Database(tmp_path / "lake.db")
+
+
+def test_submitted_writes_need_nobody_who_waits(database: Database) -> None:
+    """They are done without one, also while others wait for theirs, each once and in order; and so are many."""
+    entered, release = threading.Event(), threading.Event()
+
+    def block(_transaction: Transaction) -> None:
+        entered.set()
+        release.wait(10)
+
+    blocked = database.submit(block)
+    entered.wait(10)
+    submitted = [database.submit(partial(insert, f"{n:04}")) for n in range(1000)]
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(database.write, tags) for _ in range(4)]
+        release.set()
+        expected = [f"{number:04}" for number in range(1000)]
+        assert [done.result(10) for done in waiting] == [expected] * 4
+    assert [done.result(10) for done in submitted] == [1] * 1000
+    blocked.result(10)
+
+
+def test_nobody_waits_for_those_who_come_later(database: Database) -> None:
+    """Whose write is done is told so, though others submit more and more."""
+    going_on = threading.Event()
+    going_on.set()
+
+    def again(_transaction: Transaction) -> None:
+        if going_on.is_set():
+            database.submit(again)
+
+    database.submit(again)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(20):
+                assert pool.submit(database.write, tags).result(10) == []
+            going_on.clear()
+    finally:
+        going_on.clear()
+
+
+def test_what_was_submitted_is_written_before_it_closes(tmp_path: Path) -> None:
+    """Closing waits for it."""
+    database = Database(tmp_path / "other.db")
+    submitted = [database.submit(partial(insert, str(n))) for n in range(100)]
+    database.close()
+    assert [done.result(0) for done in submitted] == [1] * 100

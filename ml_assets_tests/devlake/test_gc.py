@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 
 from ml_assets.lib.core.errors import LakeError
-from ml_assets.lib.devlake import gc, maintenance
+from ml_assets.lib.devlake import gc, maintenance, small_files
+from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.errors import Gone, Invalid, UploadNotFound, Vanished
+from ml_assets.lib.devlake.files import Files
 from ml_assets.lib.devlake.gc import Report
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.store import Store
-from ml_assets_tests.devlake.local import REPO, USER, commit, contents, opened, put, start_upload
+from ml_assets_tests.devlake.local import REPO, USER, commit, contents, opened, put, start_upload, stored
+
+pytestmark = pytest.mark.usefixtures("small")
 
 NOW = timedelta(0)
 DAY_S = 24 * 3600
@@ -36,11 +40,6 @@ def root(lake: Lake, tmp_path: Path) -> Path:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits in these tests."""
     monkeypatch.setattr(gc, "PAUSE_S", 0)
-
-
-def files(root: Path) -> set[str]:
-    """The names of all files of the store."""
-    return {path.name for path in (root / "objects").rglob("*") if path.is_file()}
 
 
 def commit_days_ago(lake: Lake, branch: str, days: int) -> str:
@@ -70,10 +69,10 @@ def test_what_is_needed_stays(lake: Lake, root: Path) -> None:
     put(lake, "hidden", "s", "staged on a hidden branch")
     put(lake, "main", "a", "two")
     upload = start_upload(lake, "main", "big", "part 1", "part 2")
-    needed = files(root)
+    needed = stored(root)
     report = gc.collect(root, grace=NOW)
     assert report == Report(kept=len(needed), kept_bytes=sum(map(len, ("one", "hidden", "two"))) + 25 + 2 * 6)
-    assert files(root) == needed
+    assert stored(root) == needed
     lake.uploads.complete(REPO, upload)
     assert gc.collect(root, grace=NOW).removed == 0
     assert contents(lake, "main") == {"a": "two", "big": "part 1part 2"}
@@ -89,14 +88,14 @@ def test_what_nothing_names_goes(lake: Lake, root: Path) -> None:
     put(lake, "main", "b", "deleted")
     lake.objects.delete(REPO, "main", "b")
     upload = start_upload(lake, "main", "big", "replaced")
-    lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"aborted"))
+    lake.uploads.put_part(REPO, upload, 1, lake.store.files.write(b"aborted"))
     lake.uploads.abort(REPO, upload)
-    lake.store.write(b"without a row")
+    lake.store.files.write(b"without a row")
     report = gc.collect(root, grace=NOW)
     gone = ("first", "deleted", "replaced", "aborted", "without a row")
     assert report == Report(kept=1, kept_bytes=6, removed=len(gone), removed_bytes=sum(map(len, gone)))
     assert contents(lake, "main") == {"a": "second"}
-    assert len(files(root)) == 1
+    assert len(stored(root)) == 1
 
 
 def test_old_commits_lose_their_bytes(lake: Lake, root: Path) -> None:
@@ -122,6 +121,18 @@ def test_old_commits_lose_their_bytes(lake: Lake, root: Path) -> None:
         "only/20": "only at 20",
         "only/10": "only at 10",
     }
+
+
+def test_bytes_that_are_kept_twice(lake: Lake, root: Path, small: bool) -> None:
+    """Content that came as a part and as a small object is two files: needed both, or removed both."""
+    lake.store.files.write(b"same")
+    put(lake, "main", "a", "same")
+    copies = 2 if small else 1
+    assert gc.collect(root, grace=NOW) == Report(kept=copies, kept_bytes=4 * copies)
+    lake.objects.delete(REPO, "main", "a")
+    foretold = gc.collect(root, grace=NOW, dry_run=True)
+    assert gc.collect(root, grace=NOW) == foretold == Report(removed=copies, removed_bytes=4 * copies)
+    assert stored(root) == {}
 
 
 def test_the_days_of_a_branch(lake: Lake, root: Path) -> None:
@@ -169,13 +180,13 @@ def test_a_dry_run_reports_and_changes_nothing(lake: Lake, root: Path) -> None:
     put(lake, "main", "a", "overwritten")
     put(lake, "main", "a", "staged")
     lake.repositories.create("other", "local://other")
-    lake.objects.stage("other", "main", "x", lake.store.write(b"x"), content_type="", metadata={})
+    lake.objects.stage("other", "main", "x", lake.store.files.write(b"x"), content_type="", metadata={})
     lake.commits.create("other", "main", "m", committer=USER)
     lake.repositories.delete("other")
     (root / "temporary" / "left").write_bytes(b"half an upload")
-    before = files(root)
+    before = stored(root)
     foretold = gc.collect(root, grace=NOW, dry_run=True)
-    assert files(root) == before
+    assert stored(root) == before
     assert (foretold.removed, foretold.expired, foretold.ranges, foretold.leftover_bytes) == (4, 2, 1, 14)
     assert gc.collect(root, grace=NOW) == foretold
     again = gc.collect(root, grace=NOW)
@@ -184,9 +195,9 @@ def test_a_dry_run_reports_and_changes_nothing(lake: Lake, root: Path) -> None:
 
 def test_young_files_are_left_alone(lake: Lake, root: Path) -> None:
     """An upload has its file before its row; so does one that is still being received."""
-    blob = lake.store.write(b"between file and row")
-    with lake.store.writer() as writer:
-        writer.write(b"half")
+    blob = lake.store.files.write(b"between file and row")
+    with lake.store.files.writer() as writer:
+        writer.write([b"half"])
         report = gc.collect(root)
         assert (report.young, report.young_bytes, report.removed) == (1, blob.size, 0)
         writer.finish()
@@ -202,7 +213,7 @@ def test_deleted_repositories_leave_no_rows(lake: Lake, root: Path) -> None:
     lake.repositories.create("other", "local://other")
     for number in range(40):
         for repository in (REPO, "other"):
-            blob = lake.store.write(f"{number} {repository if number % 2 else ''}".encode())
+            blob = lake.store.files.write(f"{number} {repository if number % 2 else ''}".encode())
             lake.objects.stage(repository, "main", f"{number}", blob, content_type="", metadata={})
     commit(lake, "main")
     lake.commits.create("other", "main", "m", committer=USER)
@@ -233,7 +244,7 @@ def test_what_becomes_needed_meanwhile_stays(lake: Lake, root: Path, monkeypatch
     """A branch on an old commit, a copy, a revert, a link: whatever names garbage before it is removed saves it."""
     old, middle, _ = aged(lake)
     lake.retention.put(REPO, Rules(0, {}))
-    loose = lake.store.write(b"loose")
+    loose = lake.store.files.write(b"loose")
 
     def act() -> None:
         lake.branches.create(REPO, "saved", old)
@@ -255,7 +266,7 @@ def test_rows_that_become_needed_meanwhile_stay(lake: Lake, root: Path, monkeypa
 
     def make(name: str) -> None:
         lake.repositories.create(name, f"local://{name}")
-        blob = lake.store.write(b"same")
+        blob = lake.store.files.write(b"same")
         lake.objects.stage(name, "main", "same", blob, content_type="", metadata={})
         lake.commits.create(name, "main", "m", committer=USER)
 
@@ -269,8 +280,8 @@ def test_rows_that_become_needed_meanwhile_stay(lake: Lake, root: Path, monkeypa
 
 def test_a_row_is_refused_when_its_bytes_were_removed(lake: Lake, root: Path) -> None:
     """With too short a grace period an upload can lose its file before its row is written: then it is refused."""
-    blob = lake.store.write(b"object")
-    part = lake.store.write(b"part")
+    blob = lake.store.files.write(b"object")
+    part = lake.store.files.write(b"part")
     upload = start_upload(lake, "main", "big")
     gc.collect(root, grace=NOW)
     with pytest.raises(Vanished) as refused:
@@ -290,7 +301,7 @@ def test_a_completed_upload_is_refused_when_a_part_was_removed(
     join = Store.join
 
     def joined(self: Store, parts: Any) -> Any:
-        lake.uploads.put_part(REPO, upload, 2, lake.store.write(b"other"))
+        lake.uploads.put_part(REPO, upload, 2, lake.store.files.write(b"other"))
         gc.collect(root, grace=NOW)
         return join(self, parts)
 
@@ -315,22 +326,27 @@ class Killed(BaseException):
 def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the next collection die when it has done so many transactions and removed files, in all."""
     done = itertools.count()
-    remove, transaction = Store.remove, maintenance.Opened._transaction
+    remove, remove_small, transaction = Files.remove, small_files.remove, maintenance.Opened._transaction
 
     def take_a_step() -> None:
         if next(done) >= steps:
             raise Killed
 
-    def removed(self: Store, name: str, before: float) -> bool:
+    def removed(self: Files, name: str, before: float) -> bool:
         take_a_step()
         return remove(self, name, before)
+
+    def removed_small(transaction: Transaction, name: str, before: float) -> bool:
+        take_a_step()
+        return remove_small(transaction, name, before)
 
     def transacted(self: maintenance.Opened, begin: str) -> Any:
         if begin != "BEGIN":
             take_a_step()
         return transaction(self, begin)
 
-    monkeypatch.setattr(Store, "remove", removed)
+    monkeypatch.setattr(Files, "remove", removed)
+    monkeypatch.setattr(small_files, "remove", removed_small)
     monkeypatch.setattr(maintenance.Opened, "_transaction", transacted)
 
 
@@ -343,7 +359,7 @@ def test_killed_anywhere_it_runs_again(lake: Lake, root: Path, monkeypatch: pyte
     lake.retention.put(REPO, Rules(0, {}))
     for name in ("one", "two"):
         lake.repositories.create(name, f"local://{name}")
-        lake.objects.stage(name, "main", name, lake.store.write(name.encode()), content_type="", metadata={})
+        lake.objects.stage(name, "main", name, lake.store.files.write(name.encode()), content_type="", metadata={})
         lake.commits.create(name, "main", "m", committer=USER)
         lake.repositories.delete(name)
     expected = contents(lake, head)
@@ -355,19 +371,19 @@ def test_killed_anywhere_it_runs_again(lake: Lake, root: Path, monkeypatch: pyte
     assert contents(lake, head) == expected
     assert contents(lake, "main") == expected
     gc.collect(root, grace=NOW)
-    assert len(files(root)) == foretold.kept
+    assert len(stored(root)) == foretold.kept
     assert contents(lake, "main") == expected
 
 
 def test_it_stops_at_a_lost_list(lake: Lake, root: Path) -> None:
     """Without its list nobody knows the parts of an object: nothing is removed, and the error says what to do."""
     entry = lake.uploads.complete(REPO, start_upload(lake, "main", "big", "1", "2"))
-    lake.store.write(b"garbage")
-    lake.store.remove(entry.address.removesuffix(".parts"), before=time.time() + 1)
-    before = files(root)
+    lake.store.files.write(b"garbage")
+    lake.store.files.remove(entry.address.removesuffix(".parts"), before=time.time() + 1)
+    before = stored(root)
     with pytest.raises(LakeError, match="lake check"):
         gc.collect(root, grace=NOW)
-    assert files(root) == before
+    assert stored(root) == before
 
 
 def test_one_at_a_time(lake: Lake, root: Path) -> None:
@@ -381,7 +397,8 @@ def test_one_at_a_time(lake: Lake, root: Path) -> None:
 
 def test_other_files_are_left_alone(lake: Lake, root: Path) -> None:
     """What a store has not written is none of its business."""
-    put(lake, "main", "a", "a")
+    blob = lake.store.files.write(b"a")
+    lake.objects.stage(REPO, "main", "a", blob, content_type="", metadata={})
     folder = next((root / "objects").iterdir())
     (folder / "notes.txt").write_text("mine")
     assert gc.collect(root, grace=NOW).kept == 1

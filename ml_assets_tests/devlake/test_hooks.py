@@ -207,7 +207,7 @@ def test_a_branch_that_always_moves(lake: Lake, asked: Somebody, monkeypatch: py
 def test_no_hook_has_a_say_in_a_read_only_repository(lake: Lake, asked: Somebody) -> None:
     """``force`` is for whoever repairs it."""
     lake.repositories.create("sealed", "local://sealed", read_only=True)
-    blob = lake.store.write(action(asked.url, event="pre-commit").encode())
+    blob = lake.store.files.write(action(asked.url, event="pre-commit").encode())
     lake.objects.stage("sealed", "main", FILE, blob, content_type="", metadata={}, force=True)
     assert lake.commits.create("sealed", "main", "m", committer=USER, force=True)
     assert asked.asked == []

@@ -12,6 +12,7 @@ import pytest
 from ml_assets.lib.devlake.server import ensure, root_of, stop
 from ml_assets_tests.devlake.kill import HISTORY, Result, Subject, campaign
 from ml_assets_tests.devlake.load import Client, Side, State, Violation
+from ml_assets_tests.devlake.local import spoil
 from ml_assets_tests.devlake.wire import Wire
 
 
@@ -46,9 +47,7 @@ def half_commit(client: Client, _root: Path, wire: Wire) -> None:
 
 def rot(_client: Client, root: Path, _wire: Wire) -> None:
     """Bytes have changed."""
-    for path in (root / "objects").rglob("*"):
-        if path.is_file() and path.read_bytes() == b"two":
-            path.write_bytes(b"owt")
+    spoil(root, b"two", b"owt")
 
 
 def write_elsewhere(client: Client, _root: Path, wire: Wire) -> None:

@@ -24,7 +24,7 @@ from ml_assets_tests.devlake.local import REPO, commit, contents, paths, put, pu
 
 def test_if_absent(lake: Lake) -> None:
     """An object is put only where there is none: neither staged nor committed, unless it is deleted."""
-    blob = lake.store.write(b"x")
+    blob = lake.store.files.write(b"x")
 
     def put_new(path: str) -> None:
         lake.objects.stage(REPO, "main", path, blob, content_type="", metadata={}, if_absent=True)
@@ -85,7 +85,7 @@ def test_multipart(lake: Lake) -> None:
     """All uploaded parts are joined by number, the last of a number counts, and the upload is over."""
     upload = lake.uploads.create(REPO, "main", "big", content_type="z", metadata={"k": "v"})
     for number, text in ((7, "c"), (1, "old"), (1, "a"), (3, "b")):
-        lake.uploads.put_part(REPO, upload, number, lake.store.write(text.encode()))
+        lake.uploads.put_part(REPO, upload, number, lake.store.files.write(text.encode()))
     assert [part.number for part in lake.uploads.parts(REPO, upload)] == [1, 3, 7]
     entry = lake.uploads.complete(REPO, upload)
     assert (entry.size, entry.content_type, entry.metadata) == (3, "z", {"k": "v"})
@@ -106,12 +106,12 @@ def test_a_refused_multipart_stays_open(lake: Lake) -> None:
         with pytest.raises(UploadNotFound):
             use(REPO, upload)
     with pytest.raises(UploadNotFound):
-        lake.uploads.put_part(REPO, upload, 1, lake.store.write(b"x"))
+        lake.uploads.put_part(REPO, upload, 1, lake.store.files.write(b"x"))
 
 
 def test_links_only_to_what_is_stored(lake: Lake) -> None:
     """An address that never was written to is refused."""
-    stored = lake.store.write(b"x")
+    stored = lake.store.files.write(b"x")
     words = {"size": 1, "etag": stored.md5, "mtime": 5, "content_type": "", "metadata": {}}
     lake.objects.link(REPO, "main", "a", stored.address, **words)  # type: ignore[arg-type]  # its words
     assert lake.objects.stat(REPO, "main", "a").mtime == 5

@@ -200,6 +200,39 @@ def test_metadata_headers(wire: Wire, base: str) -> None:
     assert stat["metadata"] == {"owner": "Jürgen", "b": "2"}
 
 
+def test_what_lakectl_notes_about_a_file(wire: Wire, base: str) -> None:
+    """Time and permissions of an uploaded file come in headers of their own: without them every file looks changed."""
+    sent = {"X-Lakefs-Internal-Client-Mtime": "1700000000", "x-lakefs-meta-owner": "me"}
+    assert put(wire, base, "m", b"", **sent).json()["metadata"] == {
+        "::lakefs::client-mtime": "1700000000",
+        "owner": "me",
+    }
+    [listed] = wire.rest("GET", f"{base}/refs/main/objects/ls").json()["results"]
+    assert listed["metadata"]["::lakefs::client-mtime"] == "1700000000"
+
+
+def test_refusals_say_what_was_being_done(wire: Wire, base: str) -> None:
+    """As lakeFS says it: people read these texts in the output of lakectl."""
+
+    def said(method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+        answer = wire.rest(method, f"{base}/{path}", body=body)
+        return answer.status, answer.json()["message"]
+
+    picking = b'{"ref": "dev", "parent_number": 1}'
+    assert said("GET", "commits/nope") == (404, "commit not found")
+    assert said("POST", "branches/main/commits", b'{"message": "m"}') == (400, "commit: no changes")
+    assert wire.rest("POST", f"{base}/branches", body=b'{"name": "dev", "source": "main"}').status == 201
+    assert said("POST", "refs/dev/merge/main", b"{}") == (400, "update branch main: no changes")
+    missing = "update branch main: get commit by ref nope: not found"
+    assert said("POST", "refs/nope/merge/main", b"{}") == (404, missing)
+    for branch in ("dev", "main"):
+        query = [("path", "a")]
+        assert wire.rest("POST", f"{base}/branches/{branch}/objects", query=query, body=branch.encode()).status == 201
+        assert wire.rest("POST", f"{base}/branches/{branch}/commits", body=b'{"message": "m"}').status == 201
+    assert said("POST", "branches/main/cherry-pick", picking) == (409, "update branch: conflict found")
+    assert said("POST", "branches/main/revert", picking) == (409, "update branch: conflict found")
+
+
 def test_large_objects_are_streamed_whole(wire: Wire, base: str) -> None:
     """Nine megabytes come back as they were, whole and in a range over pieces."""
     content = bytes(number % 253 for number in range(9_000_001))

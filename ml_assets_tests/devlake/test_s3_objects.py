@@ -194,6 +194,15 @@ def test_metadata_travels(wire: Wire, repository: str) -> None:
     assert stat["metadata"] == {"X-Amz-Meta-plain": "a b", "X-Amz-Meta-word": "grüße"}
 
 
+def test_encoded_words_are_as_long_as_they_may_be() -> None:
+    """Long text comes as several words of 75 characters at most, a space as an underscore; no character is split."""
+    [header] = metadata_headers({"X-Amz-Meta-a": "\u05d4 " * 10 + "=?_\t~"}).values()
+    first, second = "=D7=94_" * 9, "=D7=94_=3D=3F=5F=09~"
+    assert header == f"=?utf-8?q?{first}?= =?utf-8?q?{second}?="
+    [header] = metadata_headers({"X-Amz-Meta-a": "x" * 61 + "\u05d4"}).values()
+    assert header == f"=?utf-8?q?{'x' * 61}?= =?utf-8?q?=D7=94?="
+
+
 @pytest.mark.parametrize(
     ("headers", "code"),
     [

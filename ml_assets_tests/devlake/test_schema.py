@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.lib.devlake import schema
+from ml_assets.lib.devlake import schema, store
 from ml_assets.lib.devlake.check import check
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
 from ml_assets.lib.devlake.schema import STEPS, VERSION
 from ml_assets_tests.devlake.local import REPO, contents, opened, put, put_all
 
-DIGESTS = ["dde202f9fd9c8282", "07ed3f1bbd0d2feb", "88744ef525878bfc"]
+DIGESTS = ["dde202f9fd9c8282", "07ed3f1bbd0d2feb", "88744ef525878bfc", "6b7c8c434ffec0b2"]
 
 
 def tables(path: Path) -> list[tuple[str, str]]:
@@ -36,11 +36,12 @@ def version(path: Path) -> int:
 def old(tmp_path: Path) -> Path:
     """A lake as version 1 had it: without the tables that came later."""
     root = tmp_path / "old"
-    with opened(root) as lake:
+    with pytest.MonkeyPatch.context() as patch, opened(root) as lake:
+        patch.setattr(store, "SMALL", -1)
         put_all(lake, "main", {"a": "one", "b": "two"})
         put(lake, "main", "a", "staged")
     with closing(sqlite3.connect(root / "lake.db", isolation_level=None)) as connection:
-        for table in ("retention", "collected", "action_run", "hook_run"):
+        for table in ("retention", "collected", "action_run", "hook_run", "small_file"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version=1")
     return root

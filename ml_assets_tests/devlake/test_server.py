@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import itertools
 import json
 import os
 import random
+import re
 import signal
 import socket
 import stat
@@ -247,6 +249,15 @@ def test_made_keys_are_kept_and_hidden(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == [
         "lake", "lake-credentials.json", "lake.json", "lake.lock", "lake.log"
     ]  # fmt: skip
+
+
+def test_made_keys_look_like_those_of_lakefs(home: Path) -> None:
+    """`lakectl doctor` calls others suspicious."""
+    made = Credentials.load(home)
+    secret = made.secret_access_key.get_secret_value()
+    assert re.fullmatch("AKIA[IJ][A-Z0-9]{14}Q", made.access_key_id)
+    assert len(secret) == 40
+    assert base64.b64decode(secret, validate=True)
 
 
 def test_racing_processes_make_one_key(home: Path) -> None:

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ml_assets.lib.devlake.errors import Gone
-from ml_assets.lib.devlake.store import PIECE, Blob, Store
+from ml_assets.lib.devlake import small_files
+from ml_assets.lib.devlake.database import Database, Transaction
+from ml_assets.lib.devlake.errors import Gone, Vanished
+from ml_assets.lib.devlake.files import PIECE, Blob, BlobWriter, Files, blob_of
+from ml_assets.lib.devlake.store import CHUNKS, Store
+from ml_assets_tests.devlake.local import pieces
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def files(tmp_path: Path) -> Iterator[Files]:
+    """An empty folder of files."""
+    with closing(Files(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database without rows."""
+    with closing(Database(tmp_path_factory.mktemp("database") / "lake.db")) as made:
+        yield made
+
+
+@pytest.fixture
+def store(files: Files, database: Database) -> Store:
     """An empty store."""
-    return Store(tmp_path)
+    return Store(files, database.look)
 
 
-def files(root: Path) -> list[Path]:
-    """Every file of the store."""
+def on_disk(root: Path) -> list[Path]:
+    """Every file of the folder."""
     return [path for path in root.rglob("*") if path.is_file()]
 
 
-async def pieces(content: bytes, size: int) -> AsyncIterator[bytes]:
-    """*content* as a network would give it."""
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
-def test_synced_then_renamed_then_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synced_then_renamed_then_synced(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is synced under its temporary name, renamed, and its folder synced: only then it has an address.
 
     The first file of a folder also syncs the folder above, which names the new one.
@@ -52,8 +66,8 @@ def test_synced_then_renamed_then_synced(store: Store, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(Path, "rename", watched_rename)
-    store.write(b"content")
-    store.write(b"content")
+    files.write(b"content")
+    files.write(b"content")
     assert done == ["file", "folder", "rename", "folder", "file", "rename", "folder"]
 
 
@@ -67,6 +81,24 @@ def test_received_as_sent(store: Store, size: int) -> None:
     assert store.read(blob.address) == content
 
 
+def test_byte_by_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the pieces are, few of them are held: each takes more memory than its byte."""
+    amounts: list[int] = []
+    update = BlobWriter.update_md5
+
+    def watched(writer: BlobWriter, data: Sequence[bytes]) -> None:
+        amounts.append(len(data))
+        update(writer, data)
+
+    monkeypatch.setattr(BlobWriter, "update_md5", watched)
+    content = bytes(number % 251 for number in range(5 * CHUNKS))
+    for receive in (store.receive, store.receive_large):
+        blob = asyncio.run(receive(pieces(content, 1)))
+        assert isinstance(blob, Blob)
+        assert store.read(blob.address) == content
+    assert max(amounts) == CHUNKS + 1
+
+
 def test_a_broken_upload_leaves_nothing(store: Store, tmp_path: Path) -> None:
     """If the client goes away, there is neither object nor temporary file, however far it came."""
 
@@ -77,10 +109,10 @@ def test_a_broken_upload_leaves_nothing(store: Store, tmp_path: Path) -> None:
     for size in (10, 3 * PIECE):
         with pytest.raises(ConnectionError):
             asyncio.run(store.receive(broken(size)))
-    assert files(tmp_path) == []
+    assert on_disk(tmp_path) == []
 
 
-def test_a_full_disk_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the disk refuses to sync, there is no object."""
 
     def full(_descriptor: int) -> None:
@@ -88,14 +120,14 @@ def test_a_full_disk_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        store.write(b"content")
-    assert files(tmp_path) == []
+        files.write(b"content")
+    assert on_disk(tmp_path) == []
 
 
-def test_equal_content_is_kept_once(store: Store, tmp_path: Path) -> None:
+def test_equal_content_is_kept_once(files: Files, tmp_path: Path) -> None:
     """Two uploads of the same bytes share a file."""
-    assert store.write(b"same") == store.write(b"same")
-    assert len(files(tmp_path)) == 1
+    assert files.write(b"same") == files.write(b"same")
+    assert len(on_disk(tmp_path)) == 1
 
 
 @given(
@@ -103,12 +135,10 @@ def test_equal_content_is_kept_once(store: Store, tmp_path: Path) -> None:
     offset=st.integers(0, 50),
     length=st.one_of(st.none(), st.integers(0, 50)),
 )
-def test_parts_read_as_one(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], offset: int, length: int | None
-) -> None:
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # what others have stored is in nobody's way
+def test_parts_read_as_one(store: Store, parts: list[bytes], offset: int, length: int | None) -> None:
     """Joined parts read as their concatenation, from anywhere, and have S3's digest of digests."""
-    store = Store(tmp_path_factory.getbasetemp() / "parts")
-    blobs = [store.write(part) for part in parts]
+    blobs = [store.files.write(part) for part in parts]
     joined = store.join(blobs)
     whole = b"".join(parts)
     assert joined.size == len(whole)
@@ -116,6 +146,49 @@ def test_parts_read_as_one(
     assert store.read(joined.address, offset, length) == whole[offset:][:length]
     again = store.join([joined, joined])
     assert store.read(again.address) == whole + whole
+
+
+@given(content=st.binary(max_size=9), offset=st.integers(0, 12), length=st.one_of(st.none(), st.integers(0, 12)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_small_file_reads_as_a_large_one(
+    store: Store, database: Database, content: bytes, offset: int, length: int | None
+) -> None:
+    """From anywhere, any length of it; and its size is known."""
+    address = keep(database, content)
+    assert store.read(address, offset, length) == content[offset:][:length]
+    assert store.size(address) == len(content)
+
+
+def keep(database: Database, content: bytes, seconds: int = 0) -> str:
+    """Keep *content* as a row. Returns its address."""
+    address = blob_of(content).address
+    database.write(lambda transaction: small_files.put(transaction, address, content, seconds))
+    return address
+
+
+def test_a_list_may_be_small_and_its_parts_too(store: Store, database: Database) -> None:
+    """Clients may link any bytes as a list of parts, whatever way they were uploaded."""
+    parts = [[keep(database, b"one"), 3], [store.files.write(b"two").address, 3]]
+    address = f"{keep(database, json.dumps(parts).encode())}.parts"
+    assert store.read(address, 1, 4) == b"netw"
+    assert store.size(address) == 6
+    wrong = f"{keep(database, json.dumps([[parts[0][0], 4]]).encode())}.parts"
+    assert store.size(wrong) is None
+
+
+def test_a_transaction_sees_what_it_keeps(store: Store, database: Database) -> None:
+    """Others do not, until it is done."""
+    address = blob_of(b"x").address
+
+    def work(transaction: Transaction) -> None:
+        with pytest.raises(Vanished):
+            store.check_held(transaction, address)
+        small_files.put(transaction, address, b"x", 0)
+        store.check_held(transaction, address)
+        assert store.size(address) is None
+
+    database.write(work)
+    assert store.size(address) == 1
 
 
 def test_missing_bytes_are_gone(store: Store) -> None:
@@ -127,23 +200,23 @@ def test_missing_bytes_are_gone(store: Store) -> None:
 
 def test_leftovers_are_removed_when_they_are_old(tmp_path: Path) -> None:
     """What a dead writer left is removed a day later; what a living one writes is not touched."""
-    store = Store(tmp_path)
-    old, new = store.temporary(), store.temporary()
+    files = Files(tmp_path)
+    old, new = files.temporary(), files.temporary()
     for path in (old, new):
         path.write_bytes(b"x")
     os.utime(old, (0, 0))
-    Store(tmp_path)
-    assert files(tmp_path) == [new]
+    Files(tmp_path)
+    assert on_disk(tmp_path) == [new]
 
 
-def test_a_late_write_reaches_no_other_file(store: Store, tmp_path: Path) -> None:
+def test_a_late_write_reaches_no_other_file(files: Files, tmp_path: Path) -> None:
     """A thread that goes on writing after its upload was given up fails, also if its descriptor is used again."""
-    with store.writer() as given_up:
-        given_up.write(b"a")
-    with store.writer() as other:
+    with files.writer() as given_up:
+        given_up.write([b"a"])
+    with files.writer() as other:
         with pytest.raises(ValueError, match="closed file"):
-            given_up.write(b"b")
-        other.write(b"c")
+            given_up.write([b"b"])
+        other.write([b"c"])
         blob = other.finish()
-    assert store.read(blob.address) == b"c"
-    assert len(files(tmp_path)) == 1
+    assert b"".join(files.chunks(blob.address)) == b"c"
+    assert len(on_disk(tmp_path)) == 1

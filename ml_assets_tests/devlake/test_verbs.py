@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from ml_assets.cli import main
 from ml_assets.lib.devlake.repo import Lake
-from ml_assets_tests.devlake.local import contents, opened, put, put_all
+from ml_assets_tests.devlake.local import contents, opened, put, put_all, spoil
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         put_all(lake, "main", {"a": "one", "b": "two"})
         put(lake, "main", "c", "overwritten")
         put(lake, "main", "c", "three")
+        put(lake, "main", "large", "x" * 100_000)
     return root
 
 
@@ -41,8 +42,7 @@ def test_gc(root: Path) -> None:
 def test_check(root: Path) -> None:
     """Problems are named, and are an exit status of 1."""
     assert lake("check").exit_code == 0
-    (path,) = [path for path in (root / "objects").rglob("*") if path.is_file() and path.read_bytes() == b"two"]
-    path.write_bytes(b"2wo")
+    spoil(root, b"two", b"2wo")
     assert lake("check", "--quick").exit_code == 0
     found = lake("check")
     assert found.exit_code == 1
@@ -53,15 +53,15 @@ def test_check(root: Path) -> None:
 def test_backup_and_restore(root: Path, tmp_path: Path) -> None:
     """There and back; what is there is never overwritten, and the error says what to do."""
     folder = tmp_path / "backup"
-    assert "holds 4 files" in lake("backup", folder).output
-    assert "0 are new" in lake("backup", folder).output
+    assert "holds 1 files of 100,000 bytes, and a database of" in lake("backup", folder).output
+    assert "0 files are new" in lake("backup", folder).output
     refused = lake("restore", folder)
     assert refused.exit_code == 1
     assert "is not empty" in refused.output
     shutil.rmtree(root)
     assert lake("restore", folder).exit_code == 0
     restored = Lake(root)
-    assert contents(restored, "main") == {"a": "one", "b": "two", "c": "three"}
+    assert contents(restored, "main") == {"a": "one", "b": "two", "c": "three", "large": "x" * 100_000}
     restored.close()
 
 

@@ -5,9 +5,9 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
 
 ::
 
-    store      bytes: content-addressed files          tree      pure: a two-level Merkle tree of entries
-    database   SQLite: snapshots, group commit         nodes     where the tree's ranges are kept
-    intake     small uploads, made durable together    grouping  what waits, group by group
+    store      bytes, by address                       files, small_files  where they are: large ones, small ones
+    database   SQLite: snapshots, group commit         tree      pure: a two-level Merkle tree of entries
+    nodes      where the tree's ranges are kept
     names      what may be called what                 refs      from an expression to a commit
     history    commits, their ids, log, merge base     staging   uncommitted changes of a branch
     access     who may write where                     page      pages of listings
@@ -39,6 +39,9 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
 - A full disk is 507. A write whose bytes were collected as garbage while it was made is 503, and may be sent again.
 - A repository without retention rules keeps every commit, and where two branches meet, the longer retention counts
   whichever comes first; lakeFS refuses to collect, or loses the commit.
+
+Left out are signatures of version 2, since S3 clients sign with version 4, and linking the addresses that
+``staging/backing`` gives, since nobody but the server can put bytes there.
 
 Of hooks, webhooks are called, before a commit, merge, revert or cherry-pick lands (`actions.Event`). Hooks of other
 events are never called, and those of another type refuse.

@@ -17,7 +17,7 @@ from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.lib.devlake import web
@@ -78,8 +78,9 @@ class App:
             return self._others[path]
         if web.is_page(path):
             return self._web if self._is_known(headers.get("authorization", "")) else web.unauthorized()
-        return json_error(
-            404, "this is the API of a lake at /api/v1 and its S3 gateway, with pages for commits and objects only"
+        # No JSON: `lakectl doctor` takes that for an answer of the API, and does not say that the URL is wrong.
+        return PlainTextResponse(
+            "this is the API of a lake at /api/v1 and its S3 gateway, with pages for commits and objects only", 404
         )
 
     def _is_known(self, authorization: str) -> bool:

@@ -2,7 +2,8 @@
 
 The database is copied first, in one snapshot, and then the files. Files are written before the rows that name them
 and never change, so whatever the snapshot names is there by then; garbage collection, which alone removes files, is
-kept out meanwhile. The other way round, a row could name a file that came too late for the copy.
+kept out meanwhile. The other way round, a row could name a file that came too late for the copy. Small files are rows
+of the database, and come with it.
 
 The copied database gets its name last. So a folder that has one is a whole backup, killed or not, and a backup into
 the same folder copies only what is new; until its end, the folder is still the backup that it was.
@@ -21,20 +22,20 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from ml_assets.lib.core.errors import LakeError
-from ml_assets.lib.devlake import maintenance
-from ml_assets.lib.devlake.database import FILE, connect
+from ml_assets.lib.devlake import maintenance, small_files
+from ml_assets.lib.devlake.database import FILE, Transaction, connect
+from ml_assets.lib.devlake.files import OBJECTS, TEMPORARY, Blob, Files, StoredFile, blob_of, sync_folder
 from ml_assets.lib.devlake.maintenance import Opened
 from ml_assets.lib.devlake.state import ROOT_LOCK
-from ml_assets.lib.devlake.store import OBJECTS, TEMPORARY, Blob, Store, StoredFile, sync_folder
 
 NEW: Final = f"{FILE}.new"
 """What the database of a copy is called until all of its files are there."""
 
 TOGETHER: Final = 64
-"""Small files that are made durable together."""
+"""Files that are made durable together."""
 
-SMALL: Final = 1 << 18
-"""Bytes up to which a file is small."""
+LARGE: Final = 1 << 18
+"""Bytes beyond which a file is copied by itself, in pieces."""
 
 _SETTLED: Final = frozenset({FILE, f"{FILE}-wal", f"{FILE}-shm"})
 _OWN: Final = _SETTLED | {NEW, f"{NEW}-journal", OBJECTS, TEMPORARY}
@@ -44,8 +45,12 @@ _LOCKS: Final = frozenset({maintenance.LOCK, ROOT_LOCK})
 
 @dataclass(slots=True)
 class Copied:
-    """What a copy holds: ``files`` with ``bytes`` in them, of which ``new_files`` and ``new_bytes`` came now."""
+    """What a copy holds: ``files`` with ``bytes`` in them, of which ``new_files`` and ``new_bytes`` came now.
 
+    The database is ``database_bytes`` large. It is always copied, and has the small files.
+    """
+
+    database_bytes: int = 0
     files: int = 0
     bytes: int = 0
     new_files: int = 0
@@ -110,22 +115,24 @@ def _taken(folder: Path) -> Iterator[set[str]]:
 
 def _copy(lake: Opened, folder: Path, *, link: bool) -> Copied:
     _copy_database(lake.connection, folder / NEW)
-    copied = Copied()
-    with closing(Store(folder)) as store:
-        small: list[StoredFile] = []
-        for file in lake.store.stored():
-            new = store.size(file.name) != file.size
+    copied = Copied((folder / NEW).stat().st_size)
+    if not link:
+        _compare_small(folder / NEW)
+    with closing(Files(folder)) as files:
+        waiting: list[StoredFile] = []
+        for file in lake.store.files.stored():
+            new = files.size(file.name) != file.size
             copied.count(file, new=new)
-            if new and not (link and _is_linked(file, lake.store, store)):
-                if file.size > SMALL:
-                    _copy_large(file, lake.store, store)
+            if new and not (link and _is_linked(file, lake.store.files, files)):
+                if file.size > LARGE:
+                    _copy_large(file, lake.store.files, files)
                 else:
-                    small.append(file)
-            if len(small) == TOGETHER:
-                _copy_small(small, lake.store, store)
-                small.clear()
-        _copy_small(small, lake.store, store)
-        store.sync()
+                    waiting.append(file)
+            if len(waiting) == TOGETHER:
+                _copy_together(waiting, lake.store.files, files)
+                waiting.clear()
+        _copy_together(waiting, lake.store.files, files)
+        files.sync()
     _settle(folder)
     return copied
 
@@ -141,24 +148,32 @@ def _copy_database(source: sqlite3.Connection, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _is_linked(file: StoredFile, source: Store, store: Store) -> bool:
+def _compare_small(path: Path) -> None:
+    """Compare the hashes of the small files in a database."""
+    with closing(sqlite3.connect(path)) as copy:
+        transaction = Transaction(copy, {})
+        for file in small_files.stored(transaction):
+            _compare(file, blob_of(small_files.get(transaction, file.name) or b""))
+
+
+def _is_linked(file: StoredFile, source: Files, target: Files) -> bool:
     try:
-        store.adopt(file.name, source)
+        target.adopt(file.name, source)
     except OSError:  # another disk, or one that knows no second names, or no more of them
         return False
     return True
 
 
-def _copy_small(files: list[StoredFile], source: Store, store: Store) -> None:
-    blobs = store.write_many([source.read(file.name) for file in files])
+def _copy_together(files: list[StoredFile], source: Files, target: Files) -> None:
+    blobs = target.write_many([b"".join(source.chunks(file.name)) for file in files])
     for file, blob in zip(files, blobs, strict=True):
         _compare(file, blob)
 
 
-def _copy_large(file: StoredFile, source: Store, store: Store) -> None:
-    with store.writer() as writer:
+def _copy_large(file: StoredFile, source: Files, target: Files) -> None:
+    with target.writer() as writer:
         for chunk in source.chunks(file.name):
-            writer.write(chunk)
+            writer.write([chunk])
         _compare(file, writer.finish())
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Final
 
+from ml_assets.lib.devlake import small_files
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.errors import Gone
+from ml_assets.lib.devlake.files import JOINED, StoredFile
 from ml_assets.lib.devlake.findings import Findings
-from ml_assets.lib.devlake.store import JOINED, Store, StoredFile
+from ml_assets.lib.devlake.store import Store
 
 TABLES: Final = """
 CREATE TABLE checks.file (name TEXT PRIMARY KEY, size INTEGER, rot TEXT) WITHOUT ROWID;
@@ -38,13 +41,13 @@ def gather(transaction: Transaction) -> None:
 def check(transaction: Transaction, store: Store, findings: Findings, *, hashes: bool) -> None:
     """Look at all files and addresses.
 
-    Files take long, so they come first: the database is not asked yet, and no snapshot of it grows old meanwhile.
+    Large files take long, so they come first: the database is not asked yet, and no snapshot of it grows old meanwhile.
     """
-    for file in store.stored():
-        findings.files += 1
-        findings.bytes += file.size
-        rot = _rot(store, file) if hashes else None
-        transaction.run("INSERT INTO checks.file VALUES (?, ?, ?)", file.name, file.size, rot)
+    for file in store.files.stored():
+        _look(transaction, file, store.files.chunks(file.name) if hashes else None, findings)
+    for file in small_files.stored(transaction):  # which are read first: if there are both, this is what is read
+        content = small_files.get(transaction, file.name) or b""
+        _look(transaction, file, iter([content]) if hashes else None, findings)
     for address, size in transaction.each("SELECT address, size FROM checks.address"):
         _check_address(transaction, store, address, size)
     if transaction.one("SELECT 1 FROM checks.broken") is not None:
@@ -55,15 +58,23 @@ def check(transaction: Transaction, store: Store, findings: Findings, *, hashes:
     findings.garbage, findings.garbage_bytes = row
 
 
-def _rot(store: Store, file: StoredFile) -> str | None:
+def _look(transaction: Transaction, file: StoredFile, content: Iterator[bytes] | None, findings: Findings) -> None:
+    """Note a file, and what is wrong with its *content*, if that is to be looked at."""
+    findings.files += 1
+    findings.bytes += file.size
+    rot = None if content is None else _rot(file.name, content)
+    transaction.run("INSERT OR REPLACE INTO checks.file VALUES (?, ?, ?)", file.name, file.size, rot)
+
+
+def _rot(name: str, content: Iterator[bytes]) -> str | None:
     """What is wrong with the content of a file."""
     digest = hashlib.sha256()
     try:
-        for chunk in store.chunks(file.name):
+        for chunk in content:
             digest.update(chunk)
     except OSError as error:
-        return f"file {file.name} cannot be read: {error.strerror}"
-    return None if digest.hexdigest() == file.name else f"file {file.name} does not hold the bytes that were written"
+        return f"file {name} cannot be read: {error.strerror}"
+    return None if digest.hexdigest() == name else f"file {name} does not hold the bytes that were written"
 
 
 def _check_address(transaction: Transaction, store: Store, address: str, size: int) -> None:

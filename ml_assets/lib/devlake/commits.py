@@ -55,7 +55,7 @@ class Commits:
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
             committed = tree.apply(nodes, head.tree, staging.edits(transaction, repository, branch))
             if committed == root and not allow_empty:
-                raise NoChanges
+                raise NoChanges().within("commit")
             words = Words(committer, message, metadata or {})
             return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=asks)
 

@@ -25,6 +25,7 @@ SECRET_VARIABLE: Final = "ML_ASSETS_LAKE_SECRET_ACCESS_KEY"  # noqa: S105 - the 
 FILE: Final = "lake-credentials.json"
 
 _KEY_CHARACTERS: Final = string.ascii_uppercase + string.digits
+_SECRET_CHARACTERS: Final = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class Credentials:
 def _make(file: Path) -> None:
     """Write new credentials to *file*, whole, unless somebody else was faster."""
     content = {
-        "access_key_id": "AKIA" + "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(16)),
-        "secret_access_key": secrets.token_urlsafe(30),
+        "access_key_id": f"AKIAJ{_random(_KEY_CHARACTERS, 14)}Q",  # as `lakectl doctor` expects it
+        "secret_access_key": _random(_SECRET_CHARACTERS, 40),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
@@ -86,6 +87,10 @@ def _make(file: Path) -> None:
             return
     finally:
         temporary.unlink()
+
+
+def _random(characters: str, length: int) -> str:
+    return "".join(secrets.choice(characters) for _ in range(length))
 
 
 def _read(file: Path) -> tuple[str, SecretStr]:

@@ -1,8 +1,9 @@
-"""SQLite: snapshots for readers, one writer thread that commits in groups.
+"""SQLite: snapshots for readers, one writer that commits in groups.
 
 Readers use a connection per thread and see one snapshot (WAL), so they never wait for a writer. All writes run one
-after the other in one thread; whatever waits when a transaction is opened shares it, and with it the cost of making it
-durable (group commit). Each write keeps a savepoint of its own: one that is refused leaves no trace and does not touch
+after the other; whatever waits when a transaction is opened shares it, and with it the cost of making it durable (group
+commit). Whoever waits for a write and finds nobody writing does it himself, with all that waits beside it: no other
+thread has to be woken. Each write keeps a savepoint of its own: one that is refused leaves no trace and does not touch
 the others.
 """
 
@@ -18,7 +19,6 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from ml_assets.lib.devlake import schema
-from ml_assets.lib.devlake.grouping import groups, promise
 
 FILE: Final = "lake.db"
 """Where a lake's folder has its database."""
@@ -34,6 +34,9 @@ PRAGMAS: Final = (
 
 CHECKPOINT_ROWS: Final = 1000
 """Changed rows after which the log goes into the database, once those who wait have their answers."""
+
+GROUP: Final = 64
+"""Writes that share a transaction at most: bounds how long the first of them waits."""
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -80,11 +83,13 @@ class Database:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._cache: dict[str, Any] = {}
-        self._queue: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
-        writer = connect(path)
-        schema.prepare(writer, path)
-        self._thread = threading.Thread(target=self._write_until_closed, args=(writer,), name="devlake-writer")
-        self._thread.daemon = True
+        self._waiting: SimpleQueue[tuple[Work[Any], Future[Any]]] = SimpleQueue()
+        self._writing = threading.Lock()
+        self._writer = connect(path)
+        schema.prepare(self._writer, path)
+        self._checkpointed = self._writer.total_changes
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write_when_called, name="devlake-writer", daemon=True)
         self._thread.start()
 
     @contextmanager
@@ -106,20 +111,36 @@ class Database:
 
         If *work* raises, nothing of it is written, and the error is raised here.
         """
-        result: T = self.submit(work, promise()).result()
-        return result
+        done = self._enqueue(work)
+        if self._writing.acquire(blocking=False):
+            try:
+                while not done.done():
+                    self._write_group()
+            finally:
+                self._writing.release()
+            if self._is_log_long or not self._waiting.empty():
+                self._calls.put(True)
+        # Else somebody is writing, and sees to it that what waits is written after him.
+        return done.result()
 
-    def submit(self, work: Work[T], done: Future[T]) -> Future[T]:
-        """Like :meth:`write`, without waiting: the outcome goes to *done*, a :func:`promise`."""
-        self._queue.put((work, done))
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Like :meth:`write`, without waiting. What is submitted is done: nobody can cancel it, only stop waiting."""
+        done = self._enqueue(work)
+        self._calls.put(True)
         return done
 
     def close(self) -> None:
-        """Finish the writes that wait, then close. The caller has stopped all readers."""
-        self._queue.put(None)
+        """Finish the writes that wait, then close. The caller has stopped all others who read and write."""
+        self._calls.put(False)
         self._thread.join()
-        for connection in self._readers:
+        for connection in (*self._readers, self._writer):
             connection.close()
+
+    def _enqueue(self, work: Work[T]) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_running_or_notify_cancel()
+        self._waiting.put((work, done))
+        return done
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -128,24 +149,41 @@ class Database:
             self._readers.append(connection)
         return connection
 
-    def _write_until_closed(self, connection: sqlite3.Connection) -> None:
-        since = 0
-        for group in groups(self._queue):
-            self._write_group(connection, group)
-            if connection.total_changes - since > CHECKPOINT_ROWS:
-                since = connection.total_changes
-                # If it fails nothing is lost: the log keeps what it has, and the next one tries again.
-                with suppress(sqlite3.Error):
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        connection.close()
+    def _write_when_called(self) -> None:
+        """Write what was submitted, and put a long log into the database, until told to end."""
+        going_on = True
+        while going_on:
+            going_on = self._calls.get()
+            with self._writing:
+                while not self._waiting.empty():
+                    self._write_group()
+                if self._is_log_long:
+                    self._checkpointed = self._writer.total_changes
+                    # If it fails nothing is lost: the log keeps what it has, and the next one tries again.
+                    with suppress(sqlite3.Error):
+                        self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if not self._waiting.empty():
+                self._calls.put(True)
 
-    def _write_group(self, connection: sqlite3.Connection, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+    @property
+    def _is_log_long(self) -> bool:
+        return self._writer.total_changes - self._checkpointed > CHECKPOINT_ROWS
+
+    def _write_group(self) -> None:
+        """Write what waits, and tell those who wait. For one thread at a time."""
+        connection = self._writer
+        # Nobody else takes from the queue, so there are as many as it says.
+        group = [self._waiting.get() for _ in range(min(self._waiting.qsize(), GROUP))]
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [(done, *self._write_one(connection, work)) for work, done in group]
+            if len(group) == 1:  # a savepoint would copy every page that changes
+                ((work, done),) = group
+                outcomes = [(done, work(Transaction(connection, self._cache)), None)]
+            else:
+                outcomes = [(done, *self._write_one(connection, work)) for work, done in group]
             connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told; the thread must go on for the others
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told; who writes goes on for the others
             with suppress(sqlite3.Error):  # a failing disk may have ended the transaction already
                 connection.execute("ROLLBACK")
             outcomes = [(done, None, error) for _, done in group]

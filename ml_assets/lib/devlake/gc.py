@@ -16,14 +16,15 @@ goes, so that a check can tell collected bytes from lost ones.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from ml_assets.lib.devlake import maintenance, marks
+from ml_assets.lib.devlake import maintenance, marks, small_files
 from ml_assets.lib.devlake.database import Row, Transaction
+from ml_assets.lib.devlake.files import StoredFile
 from ml_assets.lib.devlake.maintenance import Opened
 from ml_assets.lib.devlake.marks import is_marked
 
@@ -41,6 +42,7 @@ PAUSE_S: Final = 0.1
 
 _TABLES: Final = """
 CREATE TABLE marks.garbage (name TEXT PRIMARY KEY, size INTEGER, expired INTEGER) WITHOUT ROWID;
+CREATE TABLE marks.small_garbage (name TEXT PRIMARY KEY, size INTEGER, expired INTEGER) WITHOUT ROWID;
 CREATE TABLE marks.loose_range (id BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
@@ -99,41 +101,53 @@ class _Collection:
 
     def find(self, *, dry_run: bool) -> Report:
         """What is garbage at the moment."""
-        report = Report(leftover_bytes=self.lake.store.drop_leftovers(self.before, dry_run=dry_run))
+        report = Report(leftover_bytes=self.lake.store.files.drop_leftovers(self.before, dry_run=dry_run))
         with self.lake.read() as transaction:
             self.mark(transaction)
             report.ranges = transaction.run(
                 "INSERT INTO marks.loose_range "
                 "SELECT DISTINCT range FROM entry WHERE range NOT IN (SELECT id FROM marks.known_range)"
             )
-        with self.lake.read() as transaction:  # looks at marks only, so that no snapshot grows old
-            for name, size, mtime in self.lake.store.stored():
-                if is_marked(transaction, "kept", name):
-                    report.kept, report.kept_bytes = report.kept + 1, report.kept_bytes + size
-                elif mtime >= self.before:
-                    report.young, report.young_bytes = report.young + 1, report.young_bytes + size
-                else:
-                    expired = is_marked(transaction, "known", name)
-                    transaction.run("INSERT INTO marks.garbage VALUES (?, ?, ?)", name, size, expired)
-                    _count(report, size, expired=expired)
+        with self.lake.read() as transaction:  # the small ones last: until then no snapshot grows old
+            for file in self.lake.store.files.stored():
+                self.judge(transaction, file, "garbage", report)
+            for file in small_files.stored(transaction):
+                self.judge(transaction, file, "small_garbage", report)
         return report
+
+    def judge(self, transaction: Transaction, file: StoredFile, table: str, report: Report) -> None:
+        """Count a file, and note in *table* if it is garbage."""
+        name, size, mtime = file
+        if is_marked(transaction, "kept", name):
+            report.kept, report.kept_bytes = report.kept + 1, report.kept_bytes + size
+        elif mtime >= self.before:
+            report.young, report.young_bytes = report.young + 1, report.young_bytes + size
+        else:
+            expired = is_marked(transaction, "known", name)
+            transaction.run(f"INSERT INTO marks.{table} VALUES (?, ?, ?)", name, size, expired)
+            _count(report, size, expired=expired)
 
     def remove(self, found: Report) -> Report:
         """Remove what is still garbage."""
         report = replace(found, removed=0, removed_bytes=0, expired=0, expired_bytes=0, ranges=0)
-        for files in self.batches("garbage", "name", FILES):
-            self.announce([name for name, _, expired in files if expired])
-            with self.lake.write() as transaction:
-                self.mark(transaction)
-                for name, size, expired in files:
-                    if not is_marked(transaction, "kept", name) and self.lake.store.remove(name, self.before):
-                        _count(report, size, expired=expired)
+        self.remove_files("garbage", lambda _, name: self.lake.store.files.remove(name, self.before), report)
+        self.remove_files("small_garbage", lambda tx, name: small_files.remove(tx, name, self.before), report)
         for ranges in self.batches("loose_range", "id", RANGES):
             with self.lake.write() as transaction:
                 self.mark(transaction)
                 report.ranges += sum(_drop_range(transaction, range_id) for (range_id,) in ranges)
         self.tidy()
         return report
+
+    def remove_files(self, table: str, remove: Callable[[Transaction, str], bool], report: Report) -> None:
+        """Remove what *table* names and nothing needs by now."""
+        for files in self.batches(table, "name", FILES):
+            self.announce([name for name, _, expired in files if expired])
+            with self.lake.write() as transaction:
+                self.mark(transaction)
+                for name, size, expired in files:
+                    if not is_marked(transaction, "kept", name) and remove(transaction, name):
+                        _count(report, size, expired=expired)
 
     def announce(self, names: list[str]) -> None:
         """Record that these files, which old commits name, are about to go."""

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake import schema
 from ml_assets.lib.devlake.database import FILE, Transaction, connect
+from ml_assets.lib.devlake.files import Files
 from ml_assets.lib.devlake.store import Store
 
 LOCK: Final = "maintenance.lock"
@@ -68,11 +69,8 @@ def opened(root: Path) -> Iterator[Opened]:
         raise LakeError(f"there is no lake in {root}", remedy="name the folder that holds lake.db")
     with exclusive(root), closing(connect(path)) as connection:
         schema.prepare(connection, path)
-        store = Store(root)
-        try:
-            yield Opened(connection, store)
-        finally:
-            store.close()
+        with closing(Files(root)) as files:
+            yield Opened(connection, Store(files, lambda: Transaction(connection, {})))
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from typing import Final, Literal
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.errors import Gone
+from ml_assets.lib.devlake.files import JOINED
 from ml_assets.lib.devlake.retention import retained_trees
-from ml_assets.lib.devlake.store import JOINED, Store
+from ml_assets.lib.devlake.store import Store
 from ml_assets.lib.devlake.tree import ROOT
 
 Level = Literal["kept", "known"]

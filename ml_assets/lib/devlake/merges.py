@@ -9,7 +9,15 @@ from ml_assets.lib.devlake import history, staging, tree
 from ml_assets.lib.devlake.access import find_repository, writable_repository
 from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
-from ml_assets.lib.devlake.errors import Conflict, DevlakeError, DirtyBranch, Invalid, NoChanges, ParentOutOfRange
+from ml_assets.lib.devlake.errors import (
+    Conflict,
+    DevlakeError,
+    DirtyBranch,
+    Invalid,
+    MergeConflict,
+    NoChanges,
+    ParentOutOfRange,
+)
 from ml_assets.lib.devlake.history import Commit, Words
 from ml_assets.lib.devlake.landing import Landing, Proposal
 from ml_assets.lib.devlake.names import check_branch_name, check_ref
@@ -18,6 +26,9 @@ from ml_assets.lib.devlake.refs import branch_head, resolve_commit
 from ml_assets.lib.devlake.tree import Strategy
 
 STRATEGY_KEY: Final = ".lakefs.merge.strategy"
+
+_DOING: Final = "update branch"
+"""What lakeFS says it was at, when a revert or a cherry-pick fails."""
 
 
 class NoMergeBase(DevlakeError):
@@ -95,9 +106,10 @@ class Merges:
         def propose(transaction: Transaction) -> Proposal:
             asks = not writable_repository(transaction, repository, force=force).read_only
             head = _clean_head(transaction, repository, branch)
-            given = resolve_commit(transaction, repository, source)
-            base = find_base(transaction, repository, given, head)
-            merged = _merge(transaction, base.tree, given.tree, head.tree, strategy, allow_empty=allow_empty or force)
+            doing = f"{_DOING} {branch}"
+            given = _resolve(transaction, repository, source, f"{doing}: get commit by ref {source}")
+            trees = find_base(transaction, repository, given, head).tree, given.tree, head.tree
+            merged = _merge(transaction, trees, strategy, allow_empty=allow_empty or force, doing=doing)
             labels = {**(metadata or {}), STRATEGY_KEY: strategy.value or "default"}
             words = Words(committer, message or f"Merge '{source}' into '{branch}'", labels)
             parents, squashed = ([head], given) if squash else ([head, given], None)
@@ -141,15 +153,15 @@ class Merges:
 
         def propose(transaction: Transaction) -> Proposal:
             asks = not writable_repository(transaction, repository, force=force).read_only
-            undone = _resolve(transaction, repository, ref)
+            undone = _resolve(transaction, repository, ref, f"get commit from ref {ref}")
             if len(undone.parents) > 1 and parent_number == 0:
                 raise Conflict("must specify 1-based parent number for reverting merge commit")
             _check_parent(undone, parent_number)
             head = _clean_head(transaction, repository, branch)
             parent = _parent_tree(transaction, repository, undone, max(parent_number, 1))
-            reverted = _merge(transaction, undone.tree, parent, head.tree, Strategy.REFUSE, allow_empty=allow_empty)
+            reverted = _merge(transaction, (undone.tree, parent, head.tree), allow_empty=allow_empty)
             if reverted == head.tree and not allow_empty:
-                raise NoChanges
+                raise NoChanges().within(_DOING)
             words = Words(committer, overrides.message or f"Revert {ref}", overrides.metadata or {})
             return Proposal(words=words, tree=reverted, parents=[head], asks=asks)
 
@@ -182,14 +194,14 @@ class Merges:
 
         def propose(transaction: Transaction) -> Proposal:
             asks = not writable_repository(transaction, repository, force=force).read_only
-            picked = _resolve(transaction, repository, ref)
+            picked = _resolve(transaction, repository, ref, f"get commit from ref {ref}")
             if parent_number is None and len(picked.parents) > 1:
                 raise Invalid("must specify 1-based parent number for cherry-picking merge commit")
             number = parent_number or 1
             _check_parent(picked, number)
             head = _clean_head(transaction, repository, branch)
             parent = _parent_tree(transaction, repository, picked, number)
-            merged = _merge(transaction, parent, picked.tree, head.tree, Strategy.REFUSE, allow_empty=False)
+            merged = _merge(transaction, (parent, picked.tree, head.tree))
             metadata = _picked_metadata(transaction, repository, picked, overrides)
             words = Words(committer, overrides.message or picked.message, metadata)
             return Proposal(words=words, tree=merged, parents=[head], asks=asks)
@@ -209,11 +221,11 @@ def find_base(transaction: Transaction, repository: str, left: Commit, right: Co
     return base
 
 
-def _resolve(transaction: Transaction, repository: str, ref: str) -> Commit:
+def _resolve(transaction: Transaction, repository: str, ref: str, doing: str) -> Commit:
     try:
         return resolve_commit(transaction, repository, ref)
     except DevlakeError as error:
-        raise error.within(f"get commit from ref {ref}") from None
+        raise error.within(doing) from None
 
 
 def _picked_metadata(transaction: Transaction, repository: str, picked: Commit, overrides: Overrides) -> dict[str, str]:
@@ -242,11 +254,20 @@ def _parent_tree(transaction: Transaction, repository: str, commit: Commit, numb
 
 
 def _merge(
-    transaction: Transaction, base: str, source: str, destination: str, strategy: Strategy, *, allow_empty: bool
+    transaction: Transaction,
+    trees: tuple[str, str, str],
+    strategy: Strategy = Strategy.REFUSE,
+    *,
+    allow_empty: bool = False,
+    doing: str = _DOING,
 ) -> str:
+    """The tree that brings what changed from the first of *trees* to the second into the third."""
+    base, source, destination = trees
     if source == base and not allow_empty:
-        raise NoChanges
+        raise NoChanges().within(doing)
     if destination == base:
         return source
-    nodes = RowNodes(transaction)
-    return tree.merge(nodes, base=base, source=source, destination=destination, strategy=strategy)
+    try:
+        return tree.merge(RowNodes(transaction), base=base, source=source, destination=destination, strategy=strategy)
+    except MergeConflict as conflict:
+        raise conflict.within(doing) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.tree import ROOT, Edit, Entry, Range
@@ -13,6 +13,15 @@ CACHED_RANGES: Final = 1 << 16
 """Of all trees that are kept in memory: each that was read takes 200 bytes, a tree of a million objects has 4,000."""
 
 COLUMNS: Final = "key, identity, size, etag, address, mtime, content_type, metadata"
+
+
+class _Edited(NamedTuple):
+    """A range with edits: its first and last key, and how many of its entries are edits."""
+
+    id: bytes
+    first_key: str
+    last_key: str
+    amount: int
 
 
 class RowNodes:
@@ -28,6 +37,7 @@ class RowNodes:
     def __init__(self, transaction: Transaction, staged: tuple[str, str] | None = None) -> None:
         self._transaction = transaction
         self._staged = staged
+        self._edited: list[_Edited] = []
 
     def ranges(self, tree: str) -> Sequence[Range]:
         """The ranges of a tree, by last key. ``ROOT`` has none."""
@@ -53,26 +63,41 @@ class RowNodes:
         return None if row is None else Entry._make(row)
 
     def save_range(self, range_id: bytes, entries: Sequence[Entry | Edit]) -> None:
-        """Keep a range, unless it is kept already. What is staged goes from table to table."""
-        if self._transaction.one("SELECT 1 FROM entry WHERE range = ? LIMIT 1", range_id) is not None:
-            return
+        """Keep a range, unless it is kept already; one that is all staged by the time that its tree is kept."""
         known = [each for each in entries if isinstance(each, Entry)]
-        sql = f"INSERT INTO entry (range, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._transaction.run_many(sql, ((range_id, *each) for each in known))
-        if len(known) < len(entries):
-            assert self._staged is not None, "edits are of a branch"
-            sql = (  # one that is staged and equal to what is known stays as it was
-                f"INSERT OR IGNORE INTO entry (range, {COLUMNS}) SELECT ?, {COLUMNS} FROM staging"
-                " WHERE repository = ? AND branch = ? AND key BETWEEN ? AND ? AND identity IS NOT NULL"
-            )
-            found = self._transaction.run(sql, range_id, *self._staged, entries[0].key, entries[-1].key)
-            assert len(known) + found == len(entries), "what is staged is what the edits name"
+        edited = _Edited(range_id, entries[0].key, entries[-1].key, len(entries) - len(known))
+        if not known:
+            self._edited.append(edited)
+        elif not self._has(range_id):
+            sql = f"INSERT INTO entry (range, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            self._transaction.run_many(sql, ((range_id, *each) for each in known))
+            self._save(edited)
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
         """Keep a tree, unless it is kept already."""
+        # By id, as they lie in the table: what is put behind all that is there fills its pages.
+        for edited in sorted(self._edited):
+            if not self._has(edited.id):
+                self._save(edited)
+        self._edited.clear()
         text = json.dumps([(each.last_key, each.id.hex()) for each in ranges])
         self._transaction.run("INSERT OR IGNORE INTO tree (id, ranges) VALUES (?, ?)", tree, text)
         self._keep(tree, tuple(ranges))
+
+    def _has(self, range_id: bytes) -> bool:
+        return self._transaction.one("SELECT 1 FROM entry WHERE range = ? LIMIT 1", range_id) is not None
+
+    def _save(self, edited: _Edited) -> None:
+        """What is staged goes from table to table."""
+        if edited.amount == 0:
+            return
+        assert self._staged is not None, "edits are of a branch"
+        sql = (  # one that is staged and equal to what is known stays as it was
+            f"INSERT OR IGNORE INTO entry (range, {COLUMNS}) SELECT ?, {COLUMNS} FROM staging"
+            " WHERE repository = ? AND branch = ? AND key BETWEEN ? AND ? AND identity IS NOT NULL"
+        )
+        found = self._transaction.run(sql, edited.id, *self._staged, edited.first_key, edited.last_key)
+        assert found == edited.amount, "what is staged is what the edits name"
 
     def _keep(self, tree: str, ranges: tuple[Range, ...]) -> None:
         """Remember the ranges of a tree. It is true of them whether or not the transaction is committed."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
-from functools import partial
 
-from ml_assets.lib.devlake import history, staging, tree
+from ml_assets.lib.devlake import history, small_files, staging, tree
 from ml_assets.lib.devlake.access import find_repository, staging_head
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import Gone, Invalid, ObjectNotFound, PreconditionFailed
+from ml_assets.lib.devlake.files import Blob, blob_of
 from ml_assets.lib.devlake.history import Commit
-from ml_assets.lib.devlake.intake import SMALL, Arrival, Intake
 from ml_assets.lib.devlake.names import check_branch_name, check_path, check_ref
 from ml_assets.lib.devlake.nodes import RowNodes
 from ml_assets.lib.devlake.page import BEGINNING, CommonPrefix, Page, Window, fold, page
 from ml_assets.lib.devlake.refs import Resolved, branch_head, resolve
-from ml_assets.lib.devlake.store import Blob, Store
+from ml_assets.lib.devlake.store import Store
 from ml_assets.lib.devlake.tree import Entry
 
 MAX_DELETED = 1000
@@ -31,10 +29,9 @@ def _trust(_sha256: str) -> None:
 class Objects:
     """The objects of all repositories."""
 
-    def __init__(self, database: Database, store: Store, intake: Intake) -> None:
+    def __init__(self, database: Database, store: Store) -> None:
         self._database = database
         self._store = store
-        self._intake = intake
 
     def stat(self, repository: str, ref: str, path: str) -> Entry:
         """The object at *path*; on a branch, with its uncommitted changes.
@@ -103,22 +100,19 @@ class Objects:
             content_type: Is asked when all of *chunks* has come.
             verify: Is given the hex SHA-256 of all of *chunks*; raises to refuse it.
         """
-        received = await self._store.gather(chunks, SMALL)
-        verify(received.sha256 if isinstance(received, Blob) else hashlib.sha256(received).hexdigest())
-        kind = content_type()
+        received = await self._store.receive_large(chunks)
+        blob = received if isinstance(received, Blob) else blob_of(received)
+        verify(blob.sha256)
+        entry = entry_of(path, blob, content_type(), metadata)
         check_branch_name(branch)
         check_path(path)
 
-        def check(transaction: Transaction) -> None:
-            staging_head(transaction, repository, branch, force=force)
-
-        def land(transaction: Transaction, blob: Blob) -> Entry:
-            entry = entry_of(path, blob, kind, metadata)
+        def work(transaction: Transaction) -> Entry:
+            if not isinstance(received, Blob):
+                small_files.put(transaction, blob.address, received, entry.mtime)
             return self._stage(transaction, repository, branch, entry, if_absent=if_absent, force=force)
 
-        if isinstance(received, Blob):
-            return await asyncio.to_thread(self._database.write, partial(land, blob=received))
-        return await asyncio.wrap_future(self._intake.submit(Arrival(received, check, land)))
+        return await asyncio.wrap_future(self._database.submit(work))
 
     def stage(
         self,
@@ -253,7 +247,7 @@ class Objects:
             branch_head(transaction, repository, branch)
             find_repository(transaction, origin)
             source = _existing(transaction, origin, resolve(transaction, origin, source_ref), source_path)
-            if self._store.size(source.address) is None:
+            if self._store.within(transaction).size(source.address) is None:
                 raise Gone(f"the bytes of object {source.address} are missing from the store")
             entry = _renewed(source, content_type, metadata)._replace(key=path, mtime=int(time.time()))
             return self._stage(transaction, repository, branch, entry, if_absent=if_absent, force=force)
@@ -314,7 +308,7 @@ def stage_entry(
         commit = history.load(transaction, repository, head)
         if _find(transaction, repository, commit, branch, entry.key) is not None:
             raise PreconditionFailed("path already exists")
-    store.check_held(entry.address)
+    store.check_held(transaction, entry.address)
     staging.put(transaction, repository, branch, entry)
     return entry
 

@@ -18,9 +18,9 @@ from ml_assets.lib.devlake.commits import Commits
 from ml_assets.lib.devlake.database import FILE, Database, Transaction
 from ml_assets.lib.devlake.diffs import Diffs
 from ml_assets.lib.devlake.errors import AlreadyExists, Invalid
+from ml_assets.lib.devlake.files import Files
 from ml_assets.lib.devlake.history import Words
 from ml_assets.lib.devlake.hooks import Hooks
-from ml_assets.lib.devlake.intake import Intake
 from ml_assets.lib.devlake.landing import Landing
 from ml_assets.lib.devlake.merges import Merges
 from ml_assets.lib.devlake.names import check_repository_name, check_storage_namespace
@@ -138,8 +138,8 @@ class Lake:
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.store = Store(root)
         self._database = Database(root / FILE)
+        self.store = Store(Files(root), self._database.look)
         self.repositories = Repositories(self._database)
         self.branches = Branches(self._database)
         self.tags = Tags(self._database)
@@ -148,8 +148,7 @@ class Lake:
         self.commits = Commits(self._database, landing)
         self.merges = Merges(self._database, landing)
         self.diffs = Diffs(self._database)
-        self._intake = Intake(self._database, self.store)
-        self.objects = Objects(self._database, self.store, self._intake)
+        self.objects = Objects(self._database, self.store)
         self.uploads = Uploads(self._database, self.store)
         self.protection = Protection(self._database)
         self.retention = Retention(self._database)
@@ -157,9 +156,8 @@ class Lake:
     def close(self) -> None:
         """Finish what is being written, and close the database. The caller has stopped all readers."""
         self.hooks.end()
-        self._intake.close()
         self._database.close()
-        self.store.close()
+        self.store.files.close()
 
 
 def _use_namespace(transaction: Transaction, storage_namespace: str) -> None:

@@ -21,8 +21,8 @@ from ml_assets.lib.devlake.call import (
     matches,
 )
 from ml_assets.lib.devlake.errors import DevlakeError, Forbidden, Invalid, InvalidPath, NotFound, Unsupported
+from ml_assets.lib.devlake.files import PIECE
 from ml_assets.lib.devlake.form import FormPart
-from ml_assets.lib.devlake.intake import SMALL
 from ml_assets.lib.devlake.objects import MAX_DELETED
 from ml_assets.lib.devlake.page import CommonPrefix
 from ml_assets.lib.devlake.ranges import BadRange, ByteRange, UnsatisfiableRange, parse_range
@@ -37,11 +37,12 @@ from ml_assets.lib.devlake.replies import (
 )
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.routes import Route
-from ml_assets.lib.devlake.store import PIECE
+from ml_assets.lib.devlake.small_files import SMALL
 from ml_assets.lib.devlake.tree import Entry
 
 DEFAULT_TYPE: Final = "application/octet-stream"
-METADATA_HEADER: Final = "x-lakefs-meta-"
+METADATA_HEADERS: Final = {"x-lakefs-meta-": "", "x-lakefs-internal-": "::lakefs::"}
+"""Which headers are user metadata, and what stands before their keys: the second is what ``lakectl local`` notes."""
 
 _RANGE: Final = re.compile(r"bytes=(?:\d*+-\d*+,?+ ?+)++", re.ASCII)
 _COPY: Final = {"src_path": is_text, "src_ref": is_text, "shallow": is_flag, "force": is_flag}
@@ -279,7 +280,12 @@ def _refuse_presign(call: Call) -> None:
 
 
 def _user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.removeprefix(METADATA_HEADER): headers[name] for name in headers if name.startswith(METADATA_HEADER)}
+    return {
+        prefix + name.removeprefix(header): headers[name]
+        for header, prefix in METADATA_HEADERS.items()
+        for name in headers
+        if name.startswith(header)
+    }
 
 
 async def _threaded(first: bytes, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

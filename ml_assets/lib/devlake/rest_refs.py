@@ -18,7 +18,7 @@ from ml_assets.lib.devlake.call import (
     one_of,
 )
 from ml_assets.lib.devlake.diffs import Difference
-from ml_assets.lib.devlake.errors import Invalid, MergeConflict, Unsupported
+from ml_assets.lib.devlake.errors import CommitNotFound, Invalid, MergeConflict, RefNotFound, Unsupported
 from ml_assets.lib.devlake.merges import Overrides
 from ml_assets.lib.devlake.page import CommonPrefix
 from ml_assets.lib.devlake.replies import commit_json, ref_json, reply, reply_page
@@ -137,7 +137,11 @@ def _commit(lake: Lake, call: Call) -> Response:
 
 
 def _get_commit(lake: Lake, call: Call) -> Response:
-    return reply(200, commit_json(lake.commits.get(call.argument("repository"), call.argument("commit"))))
+    try:
+        commit = lake.commits.get(call.argument("repository"), call.argument("commit"))
+    except RefNotFound:
+        raise CommitNotFound from None
+    return reply(200, commit_json(commit))
 
 
 def _log(lake: Lake, call: Call) -> Response:

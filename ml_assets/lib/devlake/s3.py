@@ -34,12 +34,12 @@ from ml_assets.lib.devlake.errors import (
     Vanished,
 )
 from ml_assets.lib.devlake.failures import refusal
-from ml_assets.lib.devlake.intake import SMALL
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.s3_request import Body, Call, Target
 from ml_assets.lib.devlake.s3_xml import XML, document, element, optional, text
 from ml_assets.lib.devlake.sigv4 import Received, parse_query, verify
+from ml_assets.lib.devlake.small_files import SMALL
 
 REGION: Final = "us-east-1"
 

@@ -22,6 +22,11 @@ _HEADER: Final = "x-amz-meta-"
 _KEPT: Final = "X-Amz-Meta-"
 _KEY: Final = re.compile(r"[\w.#!$%&'*+^`|~-]+", re.ASCII)
 _PLAIN: Final = re.compile(r"[\t\x20-\x7e]*")
+_LITERAL: Final = re.compile(r"[!-<>@-^`-~]")
+"""What stands for itself in an encoded word."""
+
+_WORD: Final = "=?utf-8?q?{}?="
+_LONGEST_CONTENT: Final = 75 - len(_WORD.format(""))
 
 
 def received_metadata(received: Received) -> dict[str, str]:
@@ -73,9 +78,19 @@ def _decode(value: bytes) -> str:
 
 
 def _encode(value: str) -> str:
-    """One encoded word, however long: HTTP clients decode it, and do not fold lines."""
-    encoded = "".join(
-        chr(byte) if re.match(rb"[A-Za-z0-9!*+/-]", bytes([byte])) else f"={byte:02X}"
-        for byte in value.encode(errors="replace")
-    )
-    return f"=?utf-8?q?{encoded}?="
+    """Encoded words, each as long as RFC 2047 lets it be: no character is split between two."""
+    contents = [""]
+    for character in value:
+        encoded = _quoted(character)
+        if len(contents[-1]) + len(encoded) > _LONGEST_CONTENT:
+            contents.append("")
+        contents[-1] += encoded
+    return " ".join(map(_WORD.format, contents))
+
+
+def _quoted(character: str) -> str:
+    if character == " ":
+        return "_"
+    if _LITERAL.fullmatch(character):
+        return character
+    return "".join(f"={byte:02X}" for byte in character.encode(errors="replace"))

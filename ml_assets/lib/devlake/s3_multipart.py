@@ -16,11 +16,11 @@ from typing import Final
 from starlette.responses import Response
 
 from ml_assets.lib.devlake.errors import NotFound, UploadNotFound
+from ml_assets.lib.devlake.files import Blob
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.s3_metadata import received_metadata
 from ml_assets.lib.devlake.s3_request import DEFAULT_TYPE, Call, Target, requested_range
 from ml_assets.lib.devlake.s3_xml import XML, copy_result, document, element, parse, text
-from ml_assets.lib.devlake.store import Blob
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 
@@ -126,7 +126,7 @@ def _copied(call: Call, source: Target) -> Blob:
     except S3Error:
         span = None  # lakeFS copies the whole object then
     start, stop = span or (0, entry.size)
-    with call.lake.store.writer() as writer:
+    with call.lake.store.files.writer() as writer:
         for piece in call.lake.store.chunks(entry.address, start, stop - start):
-            writer.write(piece)
+            writer.write([piece])
         return writer.finish()

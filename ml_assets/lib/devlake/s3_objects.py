@@ -11,12 +11,12 @@ from itertools import chain
 from starlette.responses import Response, StreamingResponse
 
 from ml_assets.lib.devlake.errors import DevlakeError, NotFound, ObjectNotFound
-from ml_assets.lib.devlake.intake import SMALL
+from ml_assets.lib.devlake.files import PIECE
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.s3_metadata import metadata_headers, received_metadata
 from ml_assets.lib.devlake.s3_request import DEFAULT_TYPE, Call, Target, requested_range
 from ml_assets.lib.devlake.s3_xml import XML, copy_result, document, element
-from ml_assets.lib.devlake.store import PIECE
+from ml_assets.lib.devlake.small_files import SMALL
 from ml_assets.lib.devlake.tree import Entry
 
 

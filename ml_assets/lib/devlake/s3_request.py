@@ -11,10 +11,10 @@ from typing import Final, Self
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from ml_assets.lib.devlake.chunked import ChunkedDecoder
+from ml_assets.lib.devlake.files import Blob
 from ml_assets.lib.devlake.repo import Lake, Repository
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.sigv4 import UNSIGNED, ChunkSignatures, Received, Signed
-from ml_assets.lib.devlake.store import Blob
 
 LONGEST_DOCUMENT: Final = 8 << 20
 """Bytes of an XML document that is read into memory: 10,000 parts or 1,000 keys need less."""

@@ -40,7 +40,7 @@ def add_sample_data(lake: Lake, repository: Repository, committer: str) -> None:
     }
     name, branch = repository.name, repository.default_branch
     for path, content in files.items():
-        blob = lake.store.write(content)
+        blob = lake.store.files.write(content)
         lake.objects.stage(name, branch, path, blob, content_type=_TYPE, metadata={}, force=True)
     lake.commits.create(name, branch, _MESSAGE, committer=committer, force=True)
     lake.protection.put(name, [branch])

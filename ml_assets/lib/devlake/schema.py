@@ -9,7 +9,7 @@ from typing import Final
 
 from ml_assets.lib.core.errors import LakeError
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 _FIRST: Final = """
 CREATE TABLE repository (
@@ -66,7 +66,12 @@ CREATE TABLE hook_run (
     PRIMARY KEY (repository, run, id)) STRICT, WITHOUT ROWID;
 """
 
-STEPS: Final[Mapping[int, str]] = {0: _FIRST, 1: _RETENTION, 2: _HOOKS}
+_SMALL_FILES: Final = """
+-- With a rowid: what is added comes last, and only the index is in the order of the digests.
+CREATE TABLE small_file (digest BLOB PRIMARY KEY, mtime INTEGER NOT NULL, content BLOB NOT NULL) STRICT
+"""
+
+STEPS: Final[Mapping[int, str]] = {0: _FIRST, 1: _RETENTION, 2: _HOOKS, 3: _SMALL_FILES}
 """What leads from a version to the next one. A file without a schema has version 0."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import starmap
+from functools import partial
 from typing import Final, NamedTuple
 
 from ml_assets.lib.devlake import refs, tree
@@ -51,7 +51,8 @@ def scan(transaction: Transaction, repository: str, branch: str, start: str = ""
 def edits(transaction: Transaction, repository: str, branch: str) -> Iterator[Edit]:
     """What is staged, by key: only what a tree needs to know of it."""
     sql = f"SELECT key, identity FROM staging WHERE {_OF_BRANCH} ORDER BY key"
-    return starmap(Edit, transaction.each(sql, repository, branch))
+    # There may be very many: this makes them without a call of Python.
+    return map(partial(tuple.__new__, Edit), transaction.each(sql, repository, branch))
 
 
 def changes(transaction: Transaction, repository: str, branch: str, head: Commit, start: str = "") -> Iterator[Change]:

@@ -122,7 +122,7 @@ class Nodes(Protocol):
         """One entry of a range."""
 
     def save_range(self, range_id: bytes, entries: Sequence[Entry | Edit]) -> None:
-        """Keep a range, unless it is kept already."""
+        """Keep a range, unless it is kept already. A tree that is kept after it will have it."""
 
     def save_tree(self, tree: str, ranges: Sequence[Range]) -> None:
         """Keep a tree, unless it is kept already."""
@@ -149,12 +149,12 @@ def ends_range(key: str) -> bool:
 
 def range_id(entries: Iterable[Entry | Edit]) -> bytes:
     """The id of a range: what its keys and their identities hash to."""
-    digest = hashlib.sha256()
+    parts: list[bytes] = []
     for each in entries:
-        assert each.identity is not None, "a range holds no removals"
-        key = each.key.encode()
-        digest.update(len(key).to_bytes(4, "big") + key + each.identity)
-    return digest.digest()
+        key, identity = each.key.encode(), each.identity
+        assert identity is not None, "a range holds no removals"
+        parts += (len(key).to_bytes(4, "big"), key, identity)
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 def tree_id(ranges: Iterable[Range]) -> str:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from ml_assets.lib.devlake.access import find_repository
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import UploadNotFound
+from ml_assets.lib.devlake.files import Blob
 from ml_assets.lib.devlake.names import check_branch_name, check_path
 from ml_assets.lib.devlake.objects import entry_of, stage_entry
 from ml_assets.lib.devlake.refs import branch_head
-from ml_assets.lib.devlake.store import Blob, Store
+from ml_assets.lib.devlake.store import Store
 from ml_assets.lib.devlake.tree import Entry
 
 
@@ -78,7 +79,7 @@ class Uploads:
 
         def work(transaction: Transaction) -> None:
             _find(transaction, repository, upload)
-            self._store.check_held(blob.address)
+            self._store.check_held(transaction, blob.address)
             sql = "INSERT OR REPLACE INTO part (upload, number, address, size, md5, sha256) VALUES (?, ?, ?, ?, ?, ?)"
             transaction.run(sql, upload, number, *blob)
 

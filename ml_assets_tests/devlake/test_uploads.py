@@ -1,30 +1,16 @@
-"""Small uploads that arrive together are stored together, and each is answered for itself."""
+"""Uploads of any size, one at a time and together: each is answered for itself."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ml_assets.lib.devlake.errors import BranchNotFound, DevlakeError, InvalidPath, PreconditionFailed, ProtectedBranch
-from ml_assets.lib.devlake.grouping import GROUP, groups
-from ml_assets.lib.devlake.intake import SMALL
 from ml_assets.lib.devlake.repo import Lake
-from ml_assets.lib.devlake.store import Blob, Store
+from ml_assets.lib.devlake.small_files import SMALL
 from ml_assets.lib.devlake.tree import Entry
-from ml_assets_tests.devlake.local import REPO, contents
-
-
-async def pieces(content: bytes) -> AsyncIterator[bytes]:
-    """*content* as a network would give it."""
-    for start in range(0, len(content), 50_000):
-        yield content[start : start + 50_000]
+from ml_assets_tests.devlake.local import REPO, contents, pieces
 
 
 async def uploaded(lake: Lake, branch: str, path: str, content: bytes, *, if_absent: bool = False) -> Entry:
@@ -91,24 +77,8 @@ def test_what_is_not_what_was_announced_is_not_staged(lake: Lake, size: int) -> 
     assert contents(lake, "main") == {}
 
 
-def test_a_full_disk_is_told_to_all(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the disk refuses, each waiting upload is told, nothing is staged, and the next one works."""
-
-    def full(_store: Store, _contents: Sequence[bytes]) -> list[Blob]:
-        raise OSError(28, "No space left on device")
-
-    async def three() -> list[Entry | BaseException]:
-        return await asyncio.gather(*(uploaded(lake, "main", path, b"x") for path in "abc"), return_exceptions=True)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "write_many", full)
-        assert [type(outcome) for outcome in asyncio.run(three())] == [OSError] * 3
-    assert contents(lake, "main") == {}
-    assert [type(outcome) for outcome in asyncio.run(three())] == [Entry] * 3
-
-
 def test_giving_up_waiting_stops_nobody(lake: Lake) -> None:
-    """A cancelled upload may land or not; the intake goes on either way."""
+    """A cancelled upload may land or not; the lake goes on either way."""
 
     async def give_up() -> None:
         waiting = [asyncio.ensure_future(uploaded(lake, "main", f"a{number}", b"x")) for number in range(10)]
@@ -120,37 +90,3 @@ def test_giving_up_waiting_stops_nobody(lake: Lake) -> None:
 
     asyncio.run(give_up())
     assert "last" in contents(lake, "main")
-
-
-@given(count=st.integers(0, 3 * GROUP))
-def test_groups_are_what_waits(count: int) -> None:
-    """Everything comes out once and in order, at most so many at a time, and the end ends it."""
-    queue: SimpleQueue[int | None] = SimpleQueue()
-    for number in range(count):
-        queue.put(number)
-    queue.put(None)
-    found = list(groups(queue))
-    assert [number for group in found for number in group] == list(range(count))
-    assert all(0 < len(group) <= GROUP for group in found)
-    assert len(found) == -(-count // GROUP)
-
-
-def test_groups_wait_for_work() -> None:
-    """What comes later comes out later."""
-    queue: SimpleQueue[str | None] = SimpleQueue()
-    first = threading.Event()
-    found: list[list[str]] = []
-
-    def consume() -> None:
-        for group in groups(queue):
-            found.append(group)
-            first.set()
-
-    with ThreadPoolExecutor(1) as pool:
-        consumer = pool.submit(consume)
-        queue.put("a")
-        first.wait(10)
-        queue.put("b")
-        queue.put(None)
-        consumer.result(10)
-    assert found == [["a"], ["b"]]
