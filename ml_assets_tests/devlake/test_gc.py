@@ -326,7 +326,7 @@ class Killed(BaseException):
 def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the next collection die when it has done so many transactions and removed files, in all."""
     done = itertools.count()
-    remove, remove_small, transaction = Files.remove, small_files.remove, maintenance.Opened._transaction
+    remove, remove_small, wait = Files.remove, small_files.remove, maintenance.Opened._wait_for_turn
 
     def take_a_step() -> None:
         if next(done) >= steps:
@@ -340,14 +340,13 @@ def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
         take_a_step()
         return remove_small(transaction, name, before)
 
-    def transacted(self: maintenance.Opened, begin: str) -> Any:
-        if begin != "BEGIN":
-            take_a_step()
-        return transaction(self, begin)
+    def waited(self: maintenance.Opened) -> None:
+        take_a_step()
+        wait(self)
 
     monkeypatch.setattr(Files, "remove", removed)
     monkeypatch.setattr(small_files, "remove", removed_small)
-    monkeypatch.setattr(maintenance.Opened, "_transaction", transacted)
+    monkeypatch.setattr(maintenance.Opened, "_wait_for_turn", waited)
 
 
 @pytest.mark.parametrize("steps", range(STEPS + 1))

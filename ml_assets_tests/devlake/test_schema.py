@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_assets.lib.devlake import schema, store
+from ml_assets.lib.devlake.backup import backup
 from ml_assets.lib.devlake.check import check
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.retention import Rules
@@ -84,6 +85,15 @@ def test_looking_after_it_brings_it_up_to_date_too(old: Path) -> None:
     """A check of an older lake needs no server."""
     assert check(old, pytest.fail).problems == 0
     assert version(old / "lake.db") == VERSION
+
+
+def test_looking_after_it_waits_for_nobody_who_writes(tmp_path: Path) -> None:
+    """A lake of this version is opened, and read, while a client writes."""
+    with opened(tmp_path / "lake"), closing(sqlite3.connect(tmp_path / "lake" / "lake.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert check(tmp_path / "lake", pytest.fail).problems == 0
+        backup(tmp_path / "lake", tmp_path / "backup")
+        assert check(tmp_path / "backup", pytest.fail).problems == 0
 
 
 def test_two_at_once(old: Path) -> None:

@@ -32,6 +32,9 @@ PRAGMAS: Final = (
     "journal_size_limit=67108864",  # the log of a large commit is given back
 )
 
+PATIENCE_MS: Final = 60_000
+"""How long a connection waits for one of another process."""
+
 CHECKPOINT_ROWS: Final = 1000
 """Changed rows after which the log goes into the database, once those who wait have their answers."""
 
@@ -209,7 +212,7 @@ class Database:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to the database file of a lake, as everybody uses it."""
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False)
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     return connection

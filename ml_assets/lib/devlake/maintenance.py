@@ -8,6 +8,7 @@ nothing from one that answers clients, and can be killed like any client.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ from filelock import FileLock, Timeout
 
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake import schema
-from ml_assets.lib.devlake.database import FILE, Transaction, connect
+from ml_assets.lib.devlake.database import FILE, PATIENCE_MS, Transaction, connect
 from ml_assets.lib.devlake.files import Files
 from ml_assets.lib.devlake.store import Store
 
 LOCK: Final = "maintenance.lock"
 """Held while a lake is looked after, so that nothing is collected that is being checked or backed up."""
+
+TURN_S: Final = 60.0
+"""How long a write waits for those of clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +40,50 @@ class Opened:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A snapshot, for as long as the block runs."""
-        with self._transaction("BEGIN") as transaction:
+        self.connection.execute("BEGIN")
+        with self._transaction() as transaction:
             yield transaction
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction beside which nobody writes. If the block raises, nothing of it is written."""
-        with self._transaction("BEGIN IMMEDIATE") as transaction:
+        """A transaction beside which nobody writes. If the block raises, nothing of it is written.
+
+        Raises:
+            LakeError: Clients wrote all the time.
+        """
+        self._wait_for_turn()
+        with self._transaction() as transaction:
             yield transaction
 
+    def _wait_for_turn(self) -> None:
+        """Begin to write.
+
+        SQLite's own waiting asks ten times a second. A busy server gives the lock back for an instant only, which would
+        be missed for minutes.
+        """
+        deadline = time.monotonic() + TURN_S
+        self.connection.execute("PRAGMA busy_timeout=0")
+        try:
+            while not self._takes_turn():
+                if time.monotonic() > deadline:
+                    raise LakeError(
+                        f"clients kept writing to the lake for {TURN_S:.0f} s", remedy="try again when they are done"
+                    )
+                time.sleep(0.001)
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
+
+    def _takes_turn(self) -> bool:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
+
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Transaction]:
-        self.connection.execute(begin)
+    def _transaction(self) -> Iterator[Transaction]:
         try:
             yield Transaction(self.connection, {})
             self.connection.execute("COMMIT")

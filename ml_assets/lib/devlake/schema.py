@@ -82,18 +82,23 @@ class SchemaVersionError(LakeError):
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the database to this version, in one transaction: a new one by way of all older versions.
 
+    One that has this version is only read, so nobody who writes is in the way.
+
     Raises:
         SchemaVersionError: It has a newer version. It is left as it is.
     """
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        if _version(connection, path) == VERSION:
+            return
+        connection.execute("BEGIN IMMEDIATE")
         for older in range(_version(connection, path), VERSION):
             for statement in STEPS[older].split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={older + 1}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         connection.close()
         raise
 
