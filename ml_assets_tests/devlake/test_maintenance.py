@@ -29,7 +29,7 @@ def client(lake: Lake, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def on_third_sleep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Do something while a write waits for its turn, which it must ask for often: a busy server's lock is seldom free."""
+    """Do something while a write waits for its turn. It must ask often: a busy server's lock is seldom free."""
     naps: list[float] = []
 
     def sleep(seconds: float) -> None:
