@@ -68,21 +68,21 @@ GLOBS = {
 @pytest.mark.parametrize(("glob", "branch"), GLOBS)
 def test_globs_of_branches(glob: str, branch: str) -> None:
     """As Go's ``path.Match`` reads them: braces mean nothing."""
-    assert read(action("http://h", branch=glob)).matches(Event.MERGE, branch) is GLOBS[glob, branch]
+    assert read(action("http://h", branch=glob)).matches(Event.PRE_MERGE, branch) is GLOBS[glob, branch]
 
 
 @pytest.mark.parametrize("glob", ["[a", "[]", "[z-a]", "a\\\\"])
 def test_malformed_globs(glob: str) -> None:
     """Are found when the event comes."""
     found = read(action("http://h", branch=glob))
-    assert not found.matches(Event.COMMIT, "main")
+    assert not found.matches(Event.PRE_COMMIT, "main")
     with pytest.raises(BadAction, match="syntax error in pattern"):
-        found.matches(Event.MERGE, "main")
+        found.matches(Event.PRE_MERGE, "main")
 
 
 def test_an_event_without_globs() -> None:
     """Is about every branch."""
-    assert read(f"name: abc\non:\n  pre-merge:\n{HOOK}").matches(Event.MERGE, "any")
+    assert read(f"name: abc\non:\n  pre-merge:\n{HOOK}").matches(Event.PRE_MERGE, "any")
 
 
 def with_properties(properties: str) -> Action:

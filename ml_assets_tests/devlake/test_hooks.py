@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPException
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from ml_assets.lib.devlake import landing
-from ml_assets.lib.devlake.actions import BadAction
+from ml_assets.lib.devlake.actions import BadAction, Event
 from ml_assets.lib.devlake.check import check
-from ml_assets.lib.devlake.hooks import HooksRefused
+from ml_assets.lib.devlake.errors import AlreadyExists
+from ml_assets.lib.devlake.hooks import HooksRefused, Run
 from ml_assets.lib.devlake.landing import TooManyTries
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.server import Endpoint, ensure, stop
@@ -130,6 +132,175 @@ def test_reverts_and_cherry_picks(lake: Lake, asked: Somebody) -> None:
     with pytest.raises(HooksRefused, match="pre-cherry-pick hook aborted"):
         lake.merges.cherry_pick(REPO, "main", "other", committer=USER)
     assert [one.body["commit_message"] for one in asked.asked] == [f"Revert {first}", "m"]
+
+
+def everything(url: str) -> str:
+    """An action about all events."""
+    events = "".join(f"  {event}:\n" for event in Event)
+    return f"name: asks somebody\non:\n{events}hooks:\n- {{id: hook, type: webhook, properties: {{url: '{url}'}}}}\n"
+
+
+def runs(lake: Lake, count: int) -> list[Run]:
+    """The latest runs, when there are *count* in all: nobody waits for those that are told."""
+    while len(found := lake.hooks.runs(REPO).items) < count:
+        time.sleep(0.01)
+    return found
+
+
+def test_what_hooks_hear(lake: Lake, asked: Somebody) -> None:
+    """Before and after each event: what it is about, and where the action file was read."""
+    put(lake, "main", FILE, everything(asked.url))
+    first = commit(lake, "main")
+    runs(lake, 3)
+    lake.branches.create(REPO, "work", "main")
+    runs(lake, 5)
+    second = put_all(lake, "work", {"x": "1"})
+    runs(lake, 8)
+    merged = merge(lake)
+    runs(lake, 10)
+    reverted = lake.merges.revert(REPO, "work", second, parent_number=1, committer=USER).id
+    runs(lake, 12)
+    picked = lake.merges.cherry_pick(REPO, "work", second, committer=USER).id
+    runs(lake, 14)
+    lake.tags.create(REPO, "v1", "work")
+    runs(lake, 16)
+    lake.tags.delete(REPO, "v1")
+    runs(lake, 18)
+    lake.branches.delete(REPO, "work")
+    kept = runs(lake, 20)
+    parts = "branch_id", "tag_id", "source_ref", "commit_id"
+    assert [(one.body["event_type"], *map(one.body.get, parts)) for one in asked.asked] == [
+        ("prepare-commit", "main", None, "main", None),
+        ("pre-commit", "main", None, "main", None),
+        ("post-commit", "main", None, first, first),
+        ("pre-create-branch", "work", None, "main", first),
+        ("post-create-branch", "work", None, "main", first),
+        ("prepare-commit", "work", None, "work", None),
+        ("pre-commit", "work", None, "work", None),
+        ("post-commit", "work", None, second, second),
+        ("pre-merge", "main", None, second, merged),
+        ("post-merge", "main", None, merged, merged),
+        ("pre-revert", "work", None, "work", None),
+        ("post-revert", "work", None, reverted, reverted),
+        ("pre-cherry-pick", "work", None, "work", None),
+        ("post-cherry-pick", "work", None, picked, picked),
+        ("pre-create-tag", None, "v1", picked, picked),
+        ("post-create-tag", None, "v1", picked, picked),
+        ("pre-delete-tag", None, "v1", picked, picked),
+        ("post-delete-tag", None, "v1", picked, picked),
+        ("pre-delete-branch", "work", None, picked, None),
+        ("post-delete-branch", "work", None, picked, None),
+    ]
+    assert {run.event for run in kept} == set(Event)
+    assert all(run.passed for run in kept)
+    assert {run.event for run in lake.hooks.runs(REPO, commit_id=second).items} == {"pre-commit", "post-commit"}
+    assert [asked.asked[index].body.get("merge_source") for index in (8, 9)] == ["work", "work"]
+    assert "commit_message" not in asked.asked[3].body
+
+
+@pytest.mark.parametrize("what", ["create-branch", "delete-branch", "create-tag", "delete-tag"])
+def test_a_refused_branch_or_tag(lake: Lake, asked: Somebody, what: str) -> None:
+    """Nothing has changed, and nobody hears that it has."""
+    put_all(lake, "main", {"x": "1"})
+    lake.branches.create(REPO, "old", "main")
+    lake.tags.create(REPO, "old-tag", "main")
+    text = everything(asked.url)
+    put_all(lake, "main", {FILE: text})
+    put_all(lake, "old", {FILE: text})
+    lake.tags.delete(REPO, "old-tag")
+    lake.tags.create(REPO, "old-tag", "main")
+    asked.answer = lambda one: 403 if one.body["event_type"].startswith("pre") else 200
+    acts: dict[str, Callable[[], object]] = {
+        "create-branch": lambda: lake.branches.create(REPO, "new", "main"),
+        "delete-branch": lambda: lake.branches.delete(REPO, "old"),
+        "create-tag": lambda: lake.tags.create(REPO, "new-tag", "main"),
+        "delete-tag": lambda: lake.tags.delete(REPO, "old-tag"),
+    }
+    act = acts[what]
+    runs(lake, 8)
+    with pytest.raises(HooksRefused, match=rf"^pre-{what} hook aborted, run id '\w+': 1 error occurred:"):
+        act()
+    assert [branch.name for branch in lake.branches.list(REPO).items] == ["main", "old"]
+    assert [tag.name for tag in lake.tags.list(REPO).items] == ["old-tag"]
+    assert asked.asked[-1].body["event_type"] == f"pre-{what}"
+    asked.answer = lambda _: 200
+    act()
+    assert [run.event for run in runs(lake, 11)][:3] == [f"post-{what}", f"pre-{what}", f"pre-{what}"]
+
+
+def test_a_new_branch_asks_whom_its_source_names(lake: Lake, asked: Somebody) -> None:
+    """With what is staged there; not where it was committed only later."""
+    put_all(lake, "main", {"x": "1"})
+    put(lake, "main", FILE, action(asked.url, event="pre-create-branch", branch="work-*"))
+    asked.answer = lambda _: 403
+    with pytest.raises(HooksRefused):
+        lake.branches.create(REPO, "work-1", "main")
+    lake.branches.create(REPO, "work-1", "main@")
+    lake.branches.create(REPO, "other", "main")
+    assert len(asked.asked) == 1
+
+
+def test_what_is_asked_about_a_branch_may_change(lake: Lake, asked: Somebody) -> None:
+    """It is asked again about what will be done; a name that is taken meanwhile is taken."""
+    put_all(lake, "main", {FILE: action(asked.url, event="pre-create-branch", branch="*")})
+    moves = iter("ab")
+
+    def move(_: Asked) -> int:
+        if (path := next(moves, None)) is not None:
+            put_all(lake, "main", {path: path})
+        return 200
+
+    asked.answer = move
+    made = lake.branches.create(REPO, "work", "main")
+    assert made.commit_id == lake.branches.get(REPO, "main").commit_id
+    assert len(asked.asked) == 3
+
+    def take(_: Asked) -> int:
+        if len(asked.asked) == 4:
+            lake.branches.create(REPO, "taken", "main")
+        return 200
+
+    asked.answer = take
+    with pytest.raises(AlreadyExists):
+        lake.branches.create(REPO, "taken", "main")
+
+
+def test_whoever_prepares_a_commit_may_stage_for_it(lake: Lake, asked: Somebody) -> None:
+    """What comes then is asked about, and lands."""
+    put_all(lake, "main", {FILE: everything(asked.url)})
+    runs(lake, 3)
+
+    def stage(one: Asked) -> int:
+        if one.body["event_type"] == "prepare-commit":
+            put(lake, "main", "summary", "two files")
+        return 200
+
+    asked.answer = stage
+    put_all(lake, "main", {"x": "1"})
+    assert contents(lake, "main@") == {FILE: everything(asked.url), "x": "1", "summary": "two files"}
+    asked.answer = lambda _: 403
+    put(lake, "main", "y")
+    with pytest.raises(HooksRefused, match=r"^prepare-commit hook aborted"):
+        commit(lake, "main")
+
+
+def test_a_hook_that_fails_afterwards(lake: Lake, asked: Somebody) -> None:
+    """Changes nothing: what has happened has happened. Its run says so."""
+    asked.answer = lambda _: 500
+    landed = put_all(lake, "main", {FILE: action(asked.url, event="post-commit")})
+    (run,) = runs(lake, 1)
+    assert (run.event, run.passed, run.commit_id) == ("post-commit", False, landed)
+    assert lake.branches.get(REPO, "main").commit_id == landed
+
+
+def test_a_merge_tells_whom_its_outcome_names(lake: Lake, asked: Somebody) -> None:
+    """The source asks nobody; what the destination has is in the outcome."""
+    lake.branches.create(REPO, "work", "main")
+    put_all(lake, "work", {"x": "1"})
+    put_all(lake, "main", {FILE: action(asked.url, event="post-merge")})
+    landed = merge(lake)
+    (run,) = runs(lake, 1)
+    assert (run.event, run.commit_id, run.source_ref) == ("post-merge", landed, landed)
 
 
 def test_the_hooks_of_an_action_in_order(lake: Lake, asked: Somebody) -> None:

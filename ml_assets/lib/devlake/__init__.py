@@ -13,8 +13,8 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
     access     who may write where                     page      pages of listings
     globs      what protection rules cover             retention which old commits keep their bytes
     schema     tables, and the way from older ones     failures  what clients are told when the machine fails
-    landing    how a commit gets onto a branch        hooks, webhooks, actions
-                                                       whom to ask before it does, and what they say
+    landing    how what hooks have a say in is done   hooks, webhooks, actions
+                                                       whom to ask before, or tell, and what they say
     repo       the lake, its repositories              branches, tags, commits, merges, diffs, objects, uploads,
                                                        protection: one module per group of operations
     rest       the REST API: routes, call, replies     s3        the S3 gateway
@@ -43,6 +43,5 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
 Left out are signatures of version 2, since S3 clients sign with version 4, and linking the addresses that
 ``staging/backing`` gives, since nobody but the server can put bytes there.
 
-Of hooks, webhooks are called, before a commit, merge, revert or cherry-pick lands (`actions.Event`). Hooks of other
-events are never called, and those of another type refuse.
+Of hooks, webhooks are called, for all events of lakeFS (`actions.Event`); those of another type refuse.
 """

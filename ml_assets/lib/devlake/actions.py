@@ -18,12 +18,30 @@ FOLDER: Final = "_lakefs_actions/"
 
 
 class Event(StrEnum):
-    """What hooks are called for in this server: all that puts a commit on a branch, before it does."""
+    """What hooks are called for: before something happens, when they can refuse it, and after it."""
 
-    COMMIT = "pre-commit"
-    MERGE = "pre-merge"
-    REVERT = "pre-revert"
-    CHERRY_PICK = "pre-cherry-pick"
+    PREPARE_COMMIT = "prepare-commit"
+    PRE_COMMIT = "pre-commit"
+    POST_COMMIT = "post-commit"
+    PRE_MERGE = "pre-merge"
+    POST_MERGE = "post-merge"
+    PRE_REVERT = "pre-revert"
+    POST_REVERT = "post-revert"
+    PRE_CHERRY_PICK = "pre-cherry-pick"
+    POST_CHERRY_PICK = "post-cherry-pick"
+    PRE_CREATE_BRANCH = "pre-create-branch"
+    POST_CREATE_BRANCH = "post-create-branch"
+    PRE_DELETE_BRANCH = "pre-delete-branch"
+    POST_DELETE_BRANCH = "post-delete-branch"
+    PRE_CREATE_TAG = "pre-create-tag"
+    POST_CREATE_TAG = "post-create-tag"
+    PRE_DELETE_TAG = "pre-delete-tag"
+    POST_DELETE_TAG = "post-delete-tag"
+
+    @property
+    def afterwards(self) -> Event:
+        """What comes after what this one comes before."""
+        return Event(self.replace("pre-", "post-", 1))
 
 
 class BadAction(PreconditionFailed):
@@ -58,21 +76,7 @@ class Action(NamedTuple):
         return not patterns or any(pattern.fullmatch(branch) for pattern in patterns)
 
 
-_EVENTS: Final = frozenset(
-    f"{when}-{what}"
-    for what in (
-        "commit",
-        "merge",
-        "revert",
-        "cherry-pick",
-        "create-tag",
-        "delete-tag",
-        "create-branch",
-        "delete-branch",
-    )
-    for when in ("pre", "post")
-) | {"prepare-commit"}
-"""All events that lakeFS has."""
+_EVENTS: Final = frozenset(Event)
 
 _REQUIRED: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "webhook": (["url"],),

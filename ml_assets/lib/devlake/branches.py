@@ -5,13 +5,16 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from ml_assets.lib.devlake import staging
+from ml_assets.lib.devlake import hooks, staging
 from ml_assets.lib.devlake.access import check_unprotected, find_repository, staging_head, writable_repository
+from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, DevlakeError, Forbidden, InvalidName
+from ml_assets.lib.devlake.hooks import Asked
+from ml_assets.lib.devlake.landing import Change, Landing
 from ml_assets.lib.devlake.names import check_branch_name, check_path, check_ref
 from ml_assets.lib.devlake.page import Page, page
-from ml_assets.lib.devlake.refs import branch_head, move_branch, resolve_commit
+from ml_assets.lib.devlake.refs import branch_head, move_branch, resolve, resolve_commit
 
 
 class Branch(NamedTuple):
@@ -32,8 +35,9 @@ class Reset(Enum):
 class Branches:
     """The branches of all repositories."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, landing: Landing) -> None:
         self._database = database
+        self._landing = landing
 
     def create(self, repository: str, name: str, source: str, *, hidden: bool = False, force: bool = False) -> Branch:
         """A new branch at the commit of the ref *source*.
@@ -41,6 +45,7 @@ class Branches:
         Raises:
             AlreadyExists: There is a branch of this name.
             Conflict: A tag or a commit has this name.
+            HooksRefused: A hook refused.
         """
         try:
             check_branch_name(name)
@@ -49,20 +54,26 @@ class Branches:
             raise InvalidName(f"{error}: {rule}") from None
         check_ref(source)
 
-        def work(transaction: Transaction) -> Branch:
+        def propose(transaction: Transaction) -> Change:
             find_repository(transaction, repository)
             _check_free(transaction, repository, name)
-            writable_repository(transaction, repository, force=force)
+            asks = not writable_repository(transaction, repository, force=force).read_only
             try:
                 commit = resolve_commit(transaction, repository, source)
             except DevlakeError as error:
                 raise error.within(f"source reference '{source}'") from None
-            sql = "INSERT OR IGNORE INTO branch (repository, name, commit_id, hidden) VALUES (?, ?, ?, ?)"
-            if transaction.run(sql, repository, name, commit.id, hidden) == 0:
+            if transaction.one("SELECT 1 FROM branch WHERE repository = ? AND name = ?", repository, name):
                 raise AlreadyExists("branch already exists: not unique")
-            return Branch(name, commit.id)
+            on_top = resolve(transaction, repository, source).branch
+            found = hooks.files(transaction, repository, commit, on_top) if asks else []
+            sql = "INSERT INTO branch (repository, name, commit_id, hidden) VALUES (?, ?, ?, ?)"
+            return Change(
+                Asked(Event.PRE_CREATE_BRANCH, source, name, commit_id=commit.id),
+                found,
+                lambda: transaction.run(sql, repository, name, commit.id, hidden),
+            )
 
-        return self._database.write(work)
+        return Branch(name, self._landing.change(repository, propose).commit_id)
 
     def get(self, repository: str, name: str) -> Branch:
         """The branch of this name.
@@ -94,17 +105,24 @@ class Branches:
         Raises:
             BranchNotFound: There is none.
             Forbidden: It is the default branch.
+            HooksRefused: A hook refused.
         """
         check_branch_name(name)
 
-        def work(transaction: Transaction) -> None:
-            if writable_repository(transaction, repository, force=force).default_branch == name:
+        def propose(transaction: Transaction) -> Change:
+            found = writable_repository(transaction, repository, force=force)
+            if found.default_branch == name:
                 raise Forbidden("cannot delete repository default branch")
-            branch_head(transaction, repository, name)
-            transaction.run("DELETE FROM branch WHERE repository = ? AND name = ?", repository, name)
-            staging.clear(transaction, repository, name)
+            head = branch_head(transaction, repository, name)
 
-        self._database.write(work)
+            def act() -> None:
+                transaction.run("DELETE FROM branch WHERE repository = ? AND name = ?", repository, name)
+                staging.clear(transaction, repository, name)
+
+            actions = [] if found.read_only else hooks.files(transaction, repository, head)
+            return Change(Asked(Event.PRE_DELETE_BRANCH, head.id, name), actions, act)
+
+        self._landing.change(repository, propose)
 
     def reset(self, repository: str, name: str, kind: Reset, path: str = "", *, force: bool = False) -> None:
         """Drop uncommitted changes: all, those of one object, or those under a prefix.

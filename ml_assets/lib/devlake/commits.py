@@ -59,7 +59,7 @@ class Commits:
             words = Words(committer, message, metadata or {})
             return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=asks)
 
-        return self._landing.land(repository, branch, Event.COMMIT, propose)
+        return self._landing.land(repository, branch, Event.PRE_COMMIT, propose)
 
     def get(self, repository: str, ref: str) -> Commit:
         """The commit of *ref*.

@@ -1,16 +1,20 @@
-"""Asking webhooks whether a commit may land, and the record of what they answered.
+"""Asking webhooks whether something may happen, telling them that it has, and the record of what they answered.
 
-Hooks are called outside of all transactions: they read the lake while they are asked, and may take minutes.
+Hooks are called outside of all transactions: they read the lake while they are asked, and may take minutes. Nobody
+waits for those that are told, and if the server dies before, they are not: as in lakeFS, what must not happen unseen is
+for a hook that is asked.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -19,8 +23,8 @@ from ml_assets.lib.devlake import staging, tree
 from ml_assets.lib.devlake.access import find_repository
 from ml_assets.lib.devlake.actions import FOLDER, Action, BadAction, Event, Hook, check_names, parse
 from ml_assets.lib.devlake.database import Database, Row, Transaction
-from ml_assets.lib.devlake.errors import Invalid, NotFound, PreconditionFailed
-from ml_assets.lib.devlake.history import Commit, Words
+from ml_assets.lib.devlake.errors import DevlakeError, Invalid, NotFound, PreconditionFailed
+from ml_assets.lib.devlake.history import SECOND, Commit, Words
 from ml_assets.lib.devlake.nodes import RowNodes
 from ml_assets.lib.devlake.page import CommonPrefix, Page, fold, page
 from ml_assets.lib.devlake.store import Store
@@ -35,6 +39,11 @@ File = Entry | CommonPrefix
 
 THREADS: Final = 256
 """Calls that may wait for hooks at a time."""
+
+NO_WORDS: Final = Words("", "", {})
+"""Where no commit is made."""
+
+_LOG: Final = logging.getLogger(__name__)
 
 _YEAR_3000: Final = 32_500_915_200
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
@@ -56,21 +65,23 @@ class HooksRefused(PreconditionFailed):
 
 
 class Asked(NamedTuple):
-    """What hooks are asked about.
+    """What hooks are asked about, or told. What does not apply is empty.
 
     Attributes:
-        event: What is to happen.
-        branch: To which branch.
+        event: What is to happen, or has.
         source_ref: Where the action files were read.
+        branch: To which branch.
+        tag: To which tag.
         words: Of the commit.
         commit_id: The commit, if it exists already: that of a merge does.
         merge_source: The ref that is merged, as it was given.
     """
 
     event: Event
-    branch: str
     source_ref: str
-    words: Words
+    branch: str = ""
+    tag: str = ""
+    words: Words = NO_WORDS
     commit_id: str = ""
     merge_source: str = ""
 
@@ -134,8 +145,8 @@ class Hooks:
         """
         run = _new_run_id()
         aborted = f"{asked.event} hook aborted, run id '{run}'"
-        if asked.event is not Event.COMMIT:
-            aborted = f"update branch{f' {asked.branch}' if asked.event is Event.MERGE else ''}: {aborted}"
+        if asked.event in {Event.PRE_MERGE, Event.PRE_REVERT, Event.PRE_CHERRY_PICK}:
+            aborted = f"update branch{f' {asked.branch}' if asked.event is Event.PRE_MERGE else ''}: {aborted}"
         try:
             actions = [parse(file[0], self._read(file)) for file in found]
             check_names(actions)
@@ -153,6 +164,17 @@ class Hooks:
             count = f"{len(said)} error{'' if len(said) == 1 else 's'} occurred:"
             raise HooksRefused("\n\t* ".join([f"{aborted}: {count}", *said]) + "\n\n")
         return run
+
+    def tell(self, repository: str, told: Asked, found: Sequence[File]) -> None:
+        """Call the hooks that the action files have for what has happened, while nobody waits for them."""
+        with suppress(RuntimeError):  # the server is stopping, and takes no more
+            self.threads.submit(self._tell, repository, told, found)
+
+    def _tell(self, repository: str, told: Asked, found: Sequence[File]) -> None:
+        try:
+            self.ask(repository, told, found)
+        except DevlakeError as error:
+            _LOG.info("%s of %s: %s", told.event, repository, error)
 
     def landed(self, repository: str, run: str, commit_id: str) -> None:
         """Note the commit that came of what *run* was asked about."""
@@ -267,7 +289,7 @@ class Hooks:
         self._database.write(work)
 
 
-def files(transaction: Transaction, repository: str, commit: Commit, branch: str | None) -> list[File]:
+def files(transaction: Transaction, repository: str, commit: Commit, branch: str | None = None) -> list[File]:
     """The action files at *commit*; those of *branch* with what is staged on it."""
     nodes = RowNodes(transaction)
     found: dict[str, File] = {file[0]: file for file in fold(partial(tree.scan, nodes, commit.tree), "", FOLDER, "/")}
@@ -298,6 +320,7 @@ def _body(action: Action, hook: Hook, repository: str, asked: Asked) -> bytes:
     optional = {
         "branch_id": asked.branch,
         "source_ref": asked.source_ref,
+        "tag_id": asked.tag,
         "commit_id": asked.commit_id,
         "commit_message": asked.words.message,
         "committer": asked.words.committer,
@@ -317,8 +340,9 @@ def _body(action: Action, hook: Hook, repository: str, asked: Asked) -> bytes:
 
 def _new_run_id() -> str:
     """An id that is smaller than those of earlier runs, as lakeFS's are: the latest run is listed first."""
-    seconds = (_YEAR_3000 - int(time.time())) % (1 << 32)
-    number = int.from_bytes(seconds.to_bytes(4, "big") + secrets.token_bytes(8), "big") << 4  # 100 bits: 20 digits
+    seconds, nanoseconds = divmod(_YEAR_3000 * SECOND - time.time_ns(), SECOND)
+    parts = (seconds % (1 << 32)).to_bytes(4, "big"), nanoseconds.to_bytes(4, "big"), secrets.token_bytes(4)
+    number = int.from_bytes(b"".join(parts), "big") << 4  # 100 bits: 20 digits
     return "".join(_DIGITS[number >> shift & 31] for shift in range(95, -1, -5))
 
 

@@ -1,14 +1,14 @@
-"""How a commit gets onto a branch: what it would be is worked out, hooks are asked about it, and only then it lands.
+"""How that is done in which hooks have a say: it is worked out, they are asked, only then it is done, and they hear.
 
-Without hooks that is one transaction. With hooks the branch may move while they are asked, so what lands is worked out
-again, and must be what they were asked about.
+Without hooks that is one transaction. With hooks the lake may change while they are asked, so it is worked out again,
+and must be what they were asked about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
 
 from ml_assets.lib.devlake import history, hooks, staging
 from ml_assets.lib.devlake.actions import Event
@@ -18,11 +18,13 @@ from ml_assets.lib.devlake.history import SECOND, Commit, Words
 from ml_assets.lib.devlake.hooks import Asked, File, Hooks
 
 TRIES: Final = 10
-"""How often hooks are asked, when the branch moves under them."""
+"""How often hooks are asked, when what they are asked about changes meanwhile."""
+
+T = TypeVar("T")
 
 
 class TooManyTries(DevlakeError):
-    """The branch moved whenever hooks had been asked. It may be sent again."""
+    """What hooks were asked about changed whenever they had been asked. It may be sent again."""
 
     status = 429
 
@@ -61,20 +63,46 @@ class Proposal:
         return self.words, self.tree, [parent.id for parent in self.parents], origin, self.asks
 
 
-Propose = Callable[[Transaction], Proposal]
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A branch or a tag that is to be made or removed.
+
+    Attributes:
+        asked: What hooks are asked.
+        files: The action files; none, if hooks have no say.
+        act: Does it, in the transaction in which it was proposed.
+    """
+
+    asked: Asked
+    files: Sequence[File]
+    act: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A proposal about which hooks must be asked; of a merge, the commit exists already."""
+class _Question:
+    """What hooks must be asked; of a merge, the commit exists already. What is done then has the same essence."""
 
-    proposal: Proposal
+    asked: Asked
     files: Sequence[File]
-    commit: Commit | None
+    essence: object
+    commit: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    """What came of it, and what hooks are told."""
+
+    result: T
+    told: Asked
+    files: Sequence[File]
+
+
+Propose = Callable[[Transaction], Proposal]
+_Try = Callable[[Transaction, _Question | None], _Question | _Done[T]]
 
 
 class Landing:
-    """The one way in which commits get onto branches."""
+    """The one way in which commits get onto branches, and branches and tags come and go."""
 
     def __init__(self, database: Database, asked: Hooks) -> None:
         self._database = database
@@ -84,6 +112,7 @@ class Landing:
         """Put what *propose* says on *branch*, if no hook refuses it. Nothing stays staged.
 
         Args:
+            event: What it is, before it happens.
             propose: Says what is to land, in the transaction in which it lands, and perhaps several times; raises to
                 refuse it.
 
@@ -92,60 +121,84 @@ class Landing:
             BadAction: An action file cannot be followed.
             TooManyTries: The branch moved each time.
         """
-        run, passed = None, None
+
+        def work(transaction: Transaction, passed: _Question | None) -> _Question | _Done[Commit]:
+            return _try(transaction, (repository, branch, event), propose(transaction), passed)
+
+        return self._ask_and_do(repository, work)
+
+    def change(self, repository: str, propose: Callable[[Transaction], Change]) -> Asked:
+        """Do what *propose* says, if no hook refuses it. Returns what they were asked, or would have been.
+
+        Raises:
+            HooksRefused, BadAction, TooManyTries: As :meth:`land`.
+        """
+
+        def work(transaction: Transaction, passed: _Question | None) -> _Question | _Done[Asked]:
+            proposed = propose(transaction)
+            if proposed.files and (passed is None or passed.essence != proposed.asked):
+                return _Question(proposed.asked, proposed.files, proposed.asked)
+            proposed.act()
+            told = proposed.asked._replace(event=proposed.asked.event.afterwards)
+            return _Done(proposed.asked, told, proposed.files)
+
+        return self._ask_and_do(repository, work)
+
+    def _ask_and_do(self, repository: str, work: _Try[T]) -> T:
+        run, passed, prepared = None, None, False
         for _ in range(TRIES + 1):
 
-            def work(transaction: Transaction, passed: _Waiting | None = passed) -> Commit | _Waiting:
-                return _try(transaction, (repository, branch, event), propose(transaction), passed)
+            def attempt(transaction: Transaction, passed: _Question | None = passed) -> _Question | _Done[T]:
+                return work(transaction, passed)
 
-            outcome = self._database.write(work)
-            if isinstance(outcome, Commit):
-                if run is not None and event in {Event.COMMIT, Event.REVERT}:
-                    self._hooks.landed(repository, run, outcome.id)
-                return outcome
-            run = self._hooks.ask(repository, _asked(event, branch, outcome), outcome.files)
+            outcome = self._database.write(attempt)
+            if isinstance(outcome, _Done):
+                if run is not None and outcome.told.event in {Event.POST_COMMIT, Event.POST_REVERT}:
+                    self._hooks.landed(repository, run, outcome.told.commit_id)
+                if outcome.files:
+                    self._hooks.tell(repository, outcome.told, outcome.files)
+                return outcome.result
+            if outcome.asked.event is Event.PRE_COMMIT and not prepared:
+                prepared = True
+                if self._hooks.ask(repository, outcome.asked._replace(event=Event.PREPARE_COMMIT), outcome.files):
+                    continue  # they may have staged something
+            run = self._hooks.ask(repository, outcome.asked, outcome.files)
             passed = outcome
         raise TooManyTries
 
 
 def _try(
-    transaction: Transaction, where: tuple[str, str, Event], proposal: Proposal, passed: _Waiting | None
-) -> Commit | _Waiting:
+    transaction: Transaction, where: tuple[str, str, Event], proposal: Proposal, passed: _Question | None
+) -> _Question | _Done[Commit]:
     """The commit, landed; or, if hooks have not been asked about just this, what they must be asked about."""
     repository, branch, event = where
-    seconds = proposal.seconds
-    if passed is not None and passed.proposal.essence == proposal.essence:
-        if passed.commit is not None:
-            seconds = passed.commit.created_ns // SECOND  # the very same commit again
-    elif proposal.asks:
-        at = proposal.actions_at
-        if found := hooks.files(transaction, repository, at or proposal.parents[0], None if at else branch):
-            candidate = _save(transaction, repository, proposal, seconds) if event is Event.MERGE else None
-            return _Waiting(proposal, found, candidate)
-    commit = _save(transaction, repository, proposal, seconds)
+    at = proposal.actions_at
+    asked = Asked(event, at.id if at else branch, branch, words=proposal.words, merge_source=proposal.merge_source)
+    found: Sequence[File] = ()
+    if proposal.asks:
+        found = hooks.files(transaction, repository, at or proposal.parents[0], None if at else branch)
+        if found and (passed is None or passed.essence != proposal.essence):
+            candidate = _save(transaction, repository, proposal) if event is Event.PRE_MERGE else None
+            return _Question(
+                asked._replace(commit_id=candidate.id if candidate else ""), found, proposal.essence, candidate
+            )
+    if passed is not None and passed.commit is not None and passed.essence == proposal.essence:
+        proposal = replace(proposal, seconds=passed.commit.created_ns // SECOND)  # the very same commit again
+    commit = _save(transaction, repository, proposal)
     staging.land(transaction, repository, branch, commit)
-    return commit
+    told = asked._replace(event=event.afterwards, source_ref=commit.id, commit_id=commit.id)
+    if proposal.asks and event is not Event.PRE_COMMIT and (at or proposal.parents[0]).tree != proposal.tree:
+        found = hooks.files(transaction, repository, commit)
+    return _Done(commit, told, found)
 
 
-def _save(transaction: Transaction, repository: str, proposal: Proposal, seconds: int | None) -> Commit:
+def _save(transaction: Transaction, repository: str, proposal: Proposal) -> Commit:
     return history.save(
         transaction,
         repository,
         proposal.words,
         tree=proposal.tree,
         parents=proposal.parents,
-        seconds=seconds,
+        seconds=proposal.seconds,
         squashed=proposal.squashed,
-    )
-
-
-def _asked(event: Event, branch: str, waiting: _Waiting) -> Asked:
-    proposal = waiting.proposal
-    return Asked(
-        event,
-        branch,
-        source_ref=proposal.actions_at.id if proposal.actions_at else branch,
-        words=proposal.words,
-        commit_id=waiting.commit.id if waiting.commit else "",
-        merge_source=proposal.merge_source,
     )

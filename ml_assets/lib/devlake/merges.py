@@ -123,7 +123,7 @@ class Merges:
                 asks=asks,
             )
 
-        return self._landing.land(repository, branch, Event.MERGE, propose)
+        return self._landing.land(repository, branch, Event.PRE_MERGE, propose)
 
     def revert(
         self,
@@ -165,7 +165,7 @@ class Merges:
             words = Words(committer, overrides.message or f"Revert {ref}", overrides.metadata or {})
             return Proposal(words=words, tree=reverted, parents=[head], asks=asks)
 
-        return self._landing.land(repository, branch, Event.REVERT, propose)
+        return self._landing.land(repository, branch, Event.PRE_REVERT, propose)
 
     def cherry_pick(
         self,
@@ -206,7 +206,7 @@ class Merges:
             words = Words(committer, overrides.message or picked.message, metadata)
             return Proposal(words=words, tree=merged, parents=[head], asks=asks)
 
-        return self._landing.land(repository, branch, Event.CHERRY_PICK, propose)
+        return self._landing.land(repository, branch, Event.PRE_CHERRY_PICK, propose)
 
 
 def find_base(transaction: Transaction, repository: str, left: Commit, right: Commit) -> Commit:

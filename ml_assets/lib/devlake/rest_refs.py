@@ -263,9 +263,9 @@ _BRANCH: Final = f"{_REPOSITORY}/branches/{{branch}}"
 
 ROUTES: Final = (
     Route("GET", f"{_REPOSITORY}/branches", _list_branches),
-    Route("POST", f"{_REPOSITORY}/branches", _create_branch),
+    Route("POST", f"{_REPOSITORY}/branches", _create_branch, asks=True),
     Route("GET", _BRANCH, _get_branch, quick=True),
-    Route("DELETE", _BRANCH, _delete_branch),
+    Route("DELETE", _BRANCH, _delete_branch, asks=True),
     Route("PUT", _BRANCH, _reset_branch),
     Route("PUT", f"{_BRANCH}/hard_reset", _hard_reset),
     Route("POST", f"{_BRANCH}/commits", _commit, asks=True),
@@ -273,9 +273,9 @@ ROUTES: Final = (
     Route("POST", f"{_BRANCH}/cherry-pick", _cherry_pick, asks=True),
     Route("GET", f"{_BRANCH}/diff", _uncommitted),
     Route("GET", f"{_REPOSITORY}/tags", _list_tags),
-    Route("POST", f"{_REPOSITORY}/tags", _create_tag),
+    Route("POST", f"{_REPOSITORY}/tags", _create_tag, asks=True),
     Route("GET", f"{_REPOSITORY}/tags/{{tag}}", _get_tag),
-    Route("DELETE", f"{_REPOSITORY}/tags/{{tag}}", _delete_tag),
+    Route("DELETE", f"{_REPOSITORY}/tags/{{tag}}", _delete_tag, asks=True),
     Route("GET", f"{_REPOSITORY}/commits/{{commit}}", _get_commit),
     Route("GET", f"{_REPOSITORY}/refs/{{ref}}/commits", _log),
     Route("GET", f"{_REPOSITORY}/refs/{{left}}/diff/{{right}}", _diff),

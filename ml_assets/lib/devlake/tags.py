@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ml_assets.lib.devlake import history, hooks
 from ml_assets.lib.devlake.access import find_repository, writable_repository
+from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, TagNotFound
+from ml_assets.lib.devlake.hooks import Asked
+from ml_assets.lib.devlake.landing import Change, Landing
 from ml_assets.lib.devlake.names import check_ref, check_tag_name
 from ml_assets.lib.devlake.page import Page, page
 from ml_assets.lib.devlake.refs import resolve_commit
@@ -22,8 +26,9 @@ class Tag(NamedTuple):
 class Tags:
     """The tags of all repositories."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, landing: Landing) -> None:
         self._database = database
+        self._landing = landing
 
     def create(self, repository: str, name: str, ref: str, *, force: bool = False) -> Tag:
         """A new tag at the commit of *ref*.
@@ -31,24 +36,29 @@ class Tags:
         Raises:
             AlreadyExists: There is a tag of this name.
             Conflict: A branch or a commit has this name.
+            HooksRefused: A hook refused.
         """
         check_tag_name(name)
         check_ref(ref)
 
-        def work(transaction: Transaction) -> Tag:
+        def propose(transaction: Transaction) -> Change:
             find_repository(transaction, repository)
             if transaction.one("SELECT 1 FROM history WHERE repository = ? AND id = ?", repository, name):
                 raise Conflict(f"commit ID {name}: conflict found")
             if transaction.one("SELECT 1 FROM branch WHERE repository = ? AND name = ?", repository, name):
                 raise Conflict(f"branch name {name}: conflict found")
             commit = resolve_commit(transaction, repository, ref)
-            writable_repository(transaction, repository, force=force)
-            sql = "INSERT OR IGNORE INTO tag (repository, name, commit_id) VALUES (?, ?, ?)"
-            if transaction.run(sql, repository, name, commit.id) == 0:
+            asks = not writable_repository(transaction, repository, force=force).read_only
+            if transaction.one("SELECT 1 FROM tag WHERE repository = ? AND name = ?", repository, name):
                 raise AlreadyExists("tag already exists: not unique")
-            return Tag(name, commit.id)
+            sql = "INSERT INTO tag (repository, name, commit_id) VALUES (?, ?, ?)"
+            return Change(
+                Asked(Event.PRE_CREATE_TAG, commit.id, tag=name, commit_id=commit.id),
+                hooks.files(transaction, repository, commit) if asks else [],
+                lambda: transaction.run(sql, repository, name, commit.id),
+            )
 
-        return self._database.write(work)
+        return Tag(name, self._landing.change(repository, propose).commit_id)
 
     def get(self, repository: str, name: str) -> Tag:
         """The tag of this name.
@@ -77,15 +87,21 @@ class Tags:
 
         Raises:
             TagNotFound: There is none.
+            HooksRefused: A hook refused.
         """
         check_tag_name(name)
 
-        def work(transaction: Transaction) -> None:
-            writable_repository(transaction, repository, force=force)
-            _find(transaction, repository, name)
-            transaction.run("DELETE FROM tag WHERE repository = ? AND name = ?", repository, name)
+        def propose(transaction: Transaction) -> Change:
+            asks = not writable_repository(transaction, repository, force=force).read_only
+            commit = history.load(transaction, repository, _find(transaction, repository, name).commit_id)
+            sql = "DELETE FROM tag WHERE repository = ? AND name = ?"
+            return Change(
+                Asked(Event.PRE_DELETE_TAG, commit.id, tag=name, commit_id=commit.id),
+                hooks.files(transaction, repository, commit) if asks else [],
+                lambda: transaction.run(sql, repository, name),
+            )
 
-        self._database.write(work)
+        self._landing.change(repository, propose)
 
 
 def _find(transaction: Transaction, repository: str, name: str) -> Tag:
