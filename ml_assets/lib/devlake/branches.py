@@ -14,7 +14,7 @@ from ml_assets.lib.devlake.hooks import Asked
 from ml_assets.lib.devlake.landing import Change, Landing
 from ml_assets.lib.devlake.names import check_branch_name, check_path, check_ref
 from ml_assets.lib.devlake.page import Page, page
-from ml_assets.lib.devlake.refs import branch_head, move_branch, resolve, resolve_commit
+from ml_assets.lib.devlake.refs import branch_head, commit_of, move_branch, resolve, resolve_commit
 
 
 class Branch(NamedTuple):
@@ -59,13 +59,13 @@ class Branches:
             _check_free(transaction, repository, name)
             asks = not writable_repository(transaction, repository, force=force).read_only
             try:
-                commit = resolve_commit(transaction, repository, source)
+                resolved = resolve(transaction, repository, source)
+                commit = commit_of(transaction, repository, source, resolved)
             except DevlakeError as error:
                 raise error.within(f"source reference '{source}'") from None
             if transaction.one("SELECT 1 FROM branch WHERE repository = ? AND name = ?", repository, name):
                 raise AlreadyExists("branch already exists: not unique")
-            on_top = resolve(transaction, repository, source).branch
-            found = hooks.files(transaction, repository, commit, on_top) if asks else []
+            found = hooks.files(transaction, repository, commit, resolved.branch) if asks else []
             sql = "INSERT INTO branch (repository, name, commit_id, hidden) VALUES (?, ?, ?, ?)"
             return Change(
                 Asked(Event.PRE_CREATE_BRANCH, source, name, commit_id=commit.id),

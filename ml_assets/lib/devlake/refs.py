@@ -63,7 +63,15 @@ def resolve_commit(transaction: Transaction, repository: str, ref: str) -> Commi
         InvalidRef: It cannot be read, or asks for uncommitted changes.
         RefNotFound: Nothing answers to it.
     """
-    resolved = resolve(transaction, repository, ref)
+    return commit_of(transaction, repository, ref, resolve(transaction, repository, ref))
+
+
+def commit_of(transaction: Transaction, repository: str, ref: str, resolved: Resolved) -> Commit:
+    """The commit that *ref* names, once it is resolved.
+
+    Raises:
+        InvalidRef: It asks for uncommitted changes.
+    """
     if resolved.staging:
         raise InvalidRef(f"reference '{ref}': reference to staging area with $ is not a commit")
     return history.load(transaction, repository, resolved.commit_id)
