@@ -197,7 +197,7 @@ def test_young_files_are_left_alone(lake: Lake, root: Path) -> None:
     """An upload has its file before its row; so does one that is still being received."""
     blob = lake.store.files.write(b"between file and row")
     with lake.store.files.writer() as writer:
-        writer.write([b"half"])
+        writer.write(b"half")
         report = gc.collect(root)
         assert (report.young, report.young_bytes, report.removed) == (1, blob.size, 0)
         writer.finish()

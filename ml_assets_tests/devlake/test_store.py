@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -86,7 +89,7 @@ def test_byte_by_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     amounts: list[int] = []
     update = BlobWriter.update_md5
 
-    def watched(writer: BlobWriter, data: Sequence[bytes]) -> None:
+    def watched(writer: BlobWriter, data: bytes) -> None:
         amounts.append(len(data))
         update(writer, data)
 
@@ -110,6 +113,61 @@ def test_a_broken_upload_leaves_nothing(store: Store, tmp_path: Path) -> None:
         with pytest.raises(ConnectionError):
             asyncio.run(store.receive(broken(size)))
     assert on_disk(tmp_path) == []
+
+
+def test_a_slow_disk_holds_the_client_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is taken from the client than may be held, and all of it is written in its order in the end."""
+    piece, taken, slow = os.urandom(1 << 17), 0, threading.Event()
+    write, seen = BlobWriter.write_besides_md5, [0]
+
+    def slowly(writer: BlobWriter, data: bytes) -> None:
+        slow.wait(60)
+        write(writer, data)
+
+    async def stream() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for number in range(64):
+            taken += len(piece)
+            yield piece[number:] + piece[:number]
+
+    async def receive() -> Blob:
+        receiving = asyncio.ensure_future(store.receive(stream()))
+        while taken <= PIECE or seen[-5:] != [taken] * 5:
+            seen.append(taken)
+            await asyncio.sleep(0.02)
+        slow.set()
+        return await receiving
+
+    monkeypatch.setattr(BlobWriter, "write_besides_md5", slowly)
+    blob = asyncio.run(receive())
+    assert seen[-1] <= 3 << 20 < taken
+    assert store.read(blob.address) == b"".join(piece[number:] + piece[:number] for number in range(64))
+
+
+def test_a_write_that_fails_on_the_way(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written after it is of no use, and nobody writes any more when the error is known."""
+    write, writes = BlobWriter.write_besides_md5, itertools.count()
+
+    def fails(writer: BlobWriter, data: bytes) -> None:
+        if next(writes) == 2:
+            raise OSError(28, "No space left on device")
+        write(writer, data)
+
+    monkeypatch.setattr(BlobWriter, "write_besides_md5", fails)
+    with pytest.raises(OSError, match="No space"):
+        asyncio.run(store.receive(pieces(os.urandom(9 * PIECE), 100_000)))
+    assert next(writes) < 10
+    assert on_disk(tmp_path) == []
+
+
+def test_a_file_that_is_replaced_is_closed(files: Files) -> None:
+    """Its bytes are freed by somebody for whom nobody waits, but they are."""
+    files.write(b"content")
+    before = psutil.Process().num_fds()
+    for _ in range(20):
+        files.write(b"content")
+    files.close()
+    assert psutil.Process().num_fds() == before
 
 
 def test_a_full_disk_leaves_nothing(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,11 +270,11 @@ def test_leftovers_are_removed_when_they_are_old(tmp_path: Path) -> None:
 def test_a_late_write_reaches_no_other_file(files: Files, tmp_path: Path) -> None:
     """A thread that goes on writing after its upload was given up fails, also if its descriptor is used again."""
     with files.writer() as given_up:
-        given_up.write([b"a"])
+        given_up.write(b"a")
     with files.writer() as other:
         with pytest.raises(ValueError, match="closed file"):
-            given_up.write([b"b"])
-        other.write([b"c"])
+            given_up.write(b"b")
+        other.write(b"c")
         blob = other.finish()
     assert b"".join(files.chunks(blob.address)) == b"c"
     assert len(on_disk(tmp_path)) == 1

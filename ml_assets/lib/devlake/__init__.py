@@ -6,6 +6,7 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
 ::
 
     store      bytes, by address                       files, small_files  where they are: large ones, small ones
+    sequential one thing after the other, in a pool
     database   SQLite: snapshots, group commit         tree      pure: a two-level Merkle tree of entries
     nodes      where the tree's ranges are kept
     names      what may be called what                 refs      from an expression to a commit

@@ -173,7 +173,7 @@ def _copy_together(files: list[StoredFile], source: Files, target: Files) -> Non
 def _copy_large(file: StoredFile, source: Files, target: Files) -> None:
     with target.writer() as writer:
         for chunk in source.chunks(file.name):
-            writer.write([chunk])
+            writer.write(chunk)
         _compare(file, writer.finish())
 
 

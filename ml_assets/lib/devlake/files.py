@@ -36,8 +36,8 @@ PIECE: Final = 1 << 20
 LEFTOVER_S: Final = 24 * 3600
 """Age in seconds from which on nobody writes to a temporary file any more."""
 
-SYNCING: Final = 8
-"""Files that are synced at the same time: the disk makes them durable together."""
+THREADS: Final = 8
+"""That hash, write and sync files. What is synced at the same time the disk makes durable together."""
 
 JOINED: Final = ".parts"
 """How the address of a blob ends that is a list of other files."""
@@ -98,33 +98,29 @@ class BlobWriter:
         self._files = files
         self.temporary = files.temporary()
         self._file = self.temporary.open("xb", buffering=0)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the file; MD5 is taken by one thread, all else by another
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self._size = 0
 
-    def write(self, data: Sequence[bytes]) -> None:
+    def write(self, data: bytes) -> None:
         """Append *data*."""
         self.update_md5(data)
         self.write_besides_md5(data)
 
-    def write_besides_md5(self, data: Sequence[bytes]) -> None:
-        """Append *data*, while the caller runs :meth:`update_md5` on it in another thread."""
-        begin = self._size
-        for chunk in data:
-            self._sha256.update(chunk)
-            left = memoryview(chunk)
-            with self._lock:
-                while left:
-                    left = left[self._file.write(left) :]
-            self._size += len(chunk)
+    def write_besides_md5(self, data: bytes) -> None:
+        """Append *data*, while somebody else runs :meth:`update_md5` on it."""
+        self._sha256.update(data)
+        left = memoryview(data)
         with self._lock:
-            _begin_to_sync(self._file.fileno(), begin, self._size - begin)
+            while left:
+                left = left[self._file.write(left) :]
+            _begin_to_sync(self._file.fileno(), self._size, len(data))
+        self._size += len(data)
 
-    def update_md5(self, data: Sequence[bytes]) -> None:
+    def update_md5(self, data: bytes) -> None:
         """The half of :meth:`write` that costs as much as all the rest."""
-        for chunk in data:
-            self._md5.update(chunk)
+        self._md5.update(data)
 
     def finish(self) -> Blob:
         """Make the bytes durable and give their address."""
@@ -162,7 +158,7 @@ class Files:
         self._objects = root / OBJECTS
         self._temporaries = root / TEMPORARY
         self._durable: set[Path] = set()
-        self._syncing = ThreadPoolExecutor(SYNCING, "devlake-sync")
+        self.threads = ThreadPoolExecutor(THREADS, "devlake-files")
         for folder in (self._objects, self._temporaries):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (root, root.parent):  # a file is as durable as the folders that lead to it
@@ -176,7 +172,7 @@ class Files:
     def write(self, data: bytes) -> Blob:
         """Store *data* in one go."""
         with self.writer() as writer:
-            writer.write([data])
+            writer.write(data)
             return writer.finish()
 
     def write_many(self, contents: Sequence[bytes]) -> list[Blob]:
@@ -184,11 +180,11 @@ class Files:
         with ExitStack() as stack:
             writers = [stack.enter_context(self.writer()) for _ in contents]
             for writer, content in zip(writers, contents, strict=True):
-                writer.write([content])
-            deque(self._syncing.map(BlobWriter.sync, writers), maxlen=0)
+                writer.write(content)
+            deque(self.threads.map(BlobWriter.sync, writers), maxlen=0)
             blobs = [writer.blob() for writer in writers]
             folders = {self.place(writer.temporary, blob.sha256) for writer, blob in zip(writers, blobs, strict=True)}
-            deque(self._syncing.map(sync_folder, folders), maxlen=0)
+            deque(self.threads.map(sync_folder, folders), maxlen=0)
             return blobs
 
     def chunks(self, name: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -220,7 +216,7 @@ class Files:
 
     def close(self) -> None:
         """End the threads."""
-        self._syncing.shutdown()
+        self.threads.shutdown()
 
     def temporary(self) -> Path:
         """A name that nobody else uses."""
@@ -233,13 +229,27 @@ class Files:
             path.parent.mkdir(exist_ok=True)
             sync_folder(self._objects)
             self._durable.add(path.parent)
-        try:
-            temporary.rename(path)
-        except FileNotFoundError:
-            if temporary.exists():
-                raise
-            raise Vanished from None  # it took longer than the grace period of garbage collection
+        with self._freed_later(path):
+            try:
+                temporary.rename(path)
+            except FileNotFoundError:
+                if temporary.exists():
+                    raise
+                raise Vanished from None  # it took longer than the grace period of garbage collection
         return path.parent
+
+    @contextlib.contextmanager
+    def _freed_later(self, path: Path) -> Iterator[None]:
+        """Whoever replaces the file at *path*, if there is one, does not wait until the disk has freed its bytes."""
+        try:
+            old = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self.threads.submit(os.close, old)
 
     def stored(self) -> Iterator[StoredFile]:
         """Every file, folder by folder."""

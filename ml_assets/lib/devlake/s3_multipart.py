@@ -128,5 +128,5 @@ def _copied(call: Call, source: Target) -> Blob:
     start, stop = span or (0, entry.size)
     with call.lake.store.files.writer() as writer:
         for piece in call.lake.store.chunks(entry.address, start, stop - start):
-            writer.write([piece])
+            writer.write(piece)
         return writer.finish()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,14 @@ from ml_assets.lib.devlake import small_files
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.errors import Gone, Vanished
 from ml_assets.lib.devlake.files import JOINED, PIECE, Blob, BlobWriter, Files, name_of
+from ml_assets.lib.devlake.sequential import SequentialExecutor
 from ml_assets.lib.devlake.small_files import SMALL
+
+HANDED: Final = 1 << 19
+"""Bytes of a large upload that are hashed and written at a time."""
+
+AHEAD: Final = 2
+"""So many times that is under way while more is received."""
 
 CHUNKS: Final = 1024
 """In which what is received is held at most: a client may send it byte by byte, and each takes forty."""
@@ -46,10 +54,10 @@ class Store:
         return Store(self.files, lambda: transaction)
 
     async def receive(self, chunks: AsyncIterable[bytes]) -> Blob:
-        """Store what *chunks* gives as a file, without holding more than two pieces in memory.
+        """Store what *chunks* gives as a file, without holding more than 3 MiB in memory.
 
         MD5 (which S3 and lakeFS need) is the slowest part, so it runs in its own thread beside SHA-256 and the disk,
-        and the next piece is received meanwhile. If *chunks* raises, nothing is stored.
+        and more is received meanwhile. If *chunks* raises, nothing is stored.
         """
         received = await self._gather(chunks, PIECE)
         return received if isinstance(received, Blob) else await asyncio.to_thread(self.files.write, received)
@@ -70,17 +78,17 @@ class Store:
 
     async def _write(self, pending: _Pending, stream: AsyncIterator[bytes]) -> Blob:
         with await asyncio.to_thread(self.files.writer) as writer:
-            busy = asyncio.ensure_future(_append(writer, pending.chunks))
+            writing = _Writing(writer, self.files)
             try:
-                pending = _Pending()
+                await writing.put(pending.take())
                 async for chunk in stream:
                     pending.add(chunk)
-                    if pending.exceeds(PIECE):
-                        await busy
-                        busy, pending = asyncio.ensure_future(_append(writer, pending.chunks)), _Pending()
+                    if pending.exceeds(HANDED):
+                        await writing.put(pending.take())
+                await writing.put(pending.take())
+                await writing.finish()
             finally:
-                await busy
-            await _append(writer, pending.chunks)
+                await writing.settle()
             return await asyncio.to_thread(writer.finish)
 
     def join(self, parts: Sequence[Blob]) -> Blob:
@@ -189,6 +197,40 @@ class _Pending:
         """Whether it is more than *most* bytes, or takes much more memory than its bytes."""
         return self.size > most or len(self.chunks) > CHUNKS
 
+    def take(self) -> bytes:
+        """All of it. Nothing is left."""
+        taken = b"".join(self.chunks)
+        self.chunks, self.size = [], 0
+        return taken
 
-async def _append(writer: BlobWriter, data: list[bytes]) -> None:
-    await asyncio.gather(asyncio.to_thread(writer.update_md5, data), asyncio.to_thread(writer.write_besides_md5, data))
+
+class _Writing:
+    """What is handed to a writer, while the next is received."""
+
+    def __init__(self, writer: BlobWriter, files: Files) -> None:
+        acts = writer.update_md5, writer.write_besides_md5
+        self._both = [SequentialExecutor(files.threads, act) for act in acts]
+        self._under_way: deque[asyncio.Future[None]] = deque()
+
+    async def put(self, data: bytes) -> None:
+        """Hand over *data*, when not much else is under way.
+
+        Raises:
+            OSError: Something that was handed over before could not be written.
+        """
+        while len(self._under_way) > (AHEAD - 1) * len(self._both):
+            await self._under_way.popleft()
+        self._under_way += [asyncio.wrap_future(each.submit(data)) for each in self._both]
+
+    async def finish(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            OSError: Something could not be written.
+        """
+        while self._under_way:
+            await self._under_way.popleft()
+
+    async def settle(self) -> None:
+        """Wait until nobody is writing any more, with whatever outcome."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
