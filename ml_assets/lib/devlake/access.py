@@ -53,9 +53,18 @@ def writable_repository(transaction: Transaction, name: str, *, force: bool) -> 
         ReadOnlyRepository: It is read-only.
     """
     repository = find_repository(transaction, name)
+    check_writable(repository, force=force)
+    return repository
+
+
+def check_writable(repository: Repository, *, force: bool) -> None:
+    """Refuse what would change a read-only repository, unless *force* opens it.
+
+    Raises:
+        ReadOnlyRepository: It is read-only.
+    """
     if repository.read_only and not force:
         raise ReadOnlyRepository
-    return repository
 
 
 def staging_head(transaction: Transaction, repository: str, branch: str, *, force: bool) -> str:

@@ -65,7 +65,7 @@ class App:
             return self._gateway
         if not path.startswith(_API):
             return self._choose_beside_the_api(scope["path"], headers)
-        route = rest_route(scope["method"], path)
+        scope["devlake.route"] = route = rest_route(scope["method"], path)
         if route is None or path == _LOGIN:
             return self._login if route else self._rest
         if not route.public and not self._is_known(headers.get("authorization", "")):

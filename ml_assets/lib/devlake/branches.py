@@ -5,8 +5,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from ml_assets.lib.devlake import hooks, staging
-from ml_assets.lib.devlake.access import check_unprotected, find_repository, staging_head, writable_repository
+from ml_assets.lib.devlake import history, hooks, staging
+from ml_assets.lib.devlake.access import (
+    check_unprotected,
+    check_writable,
+    find_repository,
+    staging_head,
+    writable_repository,
+)
 from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, DevlakeError, Forbidden, InvalidName
@@ -55,9 +61,9 @@ class Branches:
         check_ref(source)
 
         def propose(transaction: Transaction) -> Change:
-            find_repository(transaction, repository)
+            found = find_repository(transaction, repository)
             _check_free(transaction, repository, name)
-            asks = not writable_repository(transaction, repository, force=force).read_only
+            check_writable(found, force=force)
             try:
                 resolved = resolve(transaction, repository, source)
                 commit = commit_of(transaction, repository, source, resolved)
@@ -65,11 +71,11 @@ class Branches:
                 raise error.within(f"source reference '{source}'") from None
             if transaction.one("SELECT 1 FROM branch WHERE repository = ? AND name = ?", repository, name):
                 raise AlreadyExists("branch already exists: not unique")
-            found = hooks.files(transaction, repository, commit, resolved.branch) if asks else []
+            files = [] if found.read_only else hooks.files(transaction, repository, commit, resolved.branch)
             sql = "INSERT INTO branch (repository, name, commit_id, hidden) VALUES (?, ?, ?, ?)"
             return Change(
                 Asked(Event.PRE_CREATE_BRANCH, source, name, commit_id=commit.id),
-                found,
+                files,
                 lambda: transaction.run(sql, repository, name, commit.id, hidden),
             )
 
@@ -119,8 +125,8 @@ class Branches:
                 transaction.run("DELETE FROM branch WHERE repository = ? AND name = ?", repository, name)
                 staging.clear(transaction, repository, name)
 
-            actions = [] if found.read_only else hooks.files(transaction, repository, head)
-            return Change(Asked(Event.PRE_DELETE_BRANCH, head.id, name), actions, act)
+            files = [] if found.read_only else hooks.files(transaction, repository, head)
+            return Change(Asked(Event.PRE_DELETE_BRANCH, head.id, name), files, act)
 
         self._landing.change(repository, propose)
 
@@ -165,7 +171,7 @@ class Branches:
 
 
 def _check_free(transaction: Transaction, repository: str, name: str) -> None:
-    if transaction.one("SELECT 1 FROM history WHERE repository = ? AND id = ?", repository, name):
+    if history.exists(transaction, repository, name):
         raise Conflict(f"commit ID {name}: conflict found")
     if transaction.one("SELECT 1 FROM tag WHERE repository = ? AND name = ?", repository, name):
         raise Conflict(f"tag ID {name}: conflict found")

@@ -141,8 +141,10 @@ class Call:
         if not body:
             return
         try:
-            self.json = json.loads(body, parse_constant=_refuse)
-            json.dumps(self.json, ensure_ascii=False).encode()  # refuses half a surrogate pair, which is no text
+            text = body.decode()
+            self.json = json.loads(text, parse_constant=_refuse)
+            if "\\u" in text:  # refuses half a surrogate pair, which is no text
+                json.dumps(self.json, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise Invalid(f"request body has an error: failed to decode request body: {error}") from None
 

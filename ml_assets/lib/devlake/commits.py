@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from ml_assets.lib.devlake import history, staging, tree
-from ml_assets.lib.devlake.access import check_unprotected, find_repository, writable_repository
+from ml_assets.lib.devlake.access import check_unprotected, check_writable, find_repository
 from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import DevlakeError, NoChanges
@@ -47,9 +47,9 @@ class Commits:
         check_branch_name(branch)
 
         def propose(transaction: Transaction) -> Proposal:
-            find_repository(transaction, repository)
+            found = find_repository(transaction, repository)
             check_unprotected(transaction, repository, branch, "cannot commit to protected branch")
-            asks = not writable_repository(transaction, repository, force=force).read_only
+            check_writable(found, force=force)
             head = branch_head(transaction, repository, branch)
             nodes = RowNodes(transaction, staged=(repository, branch))
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
@@ -57,7 +57,7 @@ class Commits:
             if committed == root and not allow_empty:
                 raise NoChanges().within("commit")
             words = Words(committer, message, metadata or {})
-            return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=asks)
+            return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=not found.read_only)
 
         return self._landing.land(repository, branch, Event.PRE_COMMIT, propose)
 

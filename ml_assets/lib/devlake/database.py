@@ -44,6 +44,7 @@ GROUP: Final = 64
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Work = Callable[["Transaction"], T]
+_Outcome = tuple[Any, BaseException | None]
 
 
 class Transaction:
@@ -55,6 +56,11 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection, cache: dict[str, Any]) -> None:
         self._connection = connection
         self.cache = cache
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on: SQLite ends one that it cannot complete."""
+        return self._connection.in_transaction
 
     def one(self, sql: str, *values: object) -> Row | None:
         """The first row, if there is one."""
@@ -114,15 +120,18 @@ class Database:
 
         If *work* raises, nothing of it is written, and the error is raised here.
         """
+        if self._waiting.empty() and self._writing.acquire(blocking=False):
+            try:
+                return self._transact(work)
+            finally:
+                self._end_writing()
         done = self._enqueue(work)
         if self._writing.acquire(blocking=False):
             try:
                 while not done.done():
                     self._write_group()
             finally:
-                self._writing.release()
-            if self._is_log_long or not self._waiting.empty():
-                self._calls.put(True)
+                self._end_writing()
         # Else somebody is writing, and sees to it that what waits is written after him.
         return done.result()
 
@@ -144,6 +153,11 @@ class Database:
         done.set_running_or_notify_cancel()
         self._waiting.put((work, done))
         return done
+
+    def _end_writing(self) -> None:
+        self._writing.release()
+        if self._is_log_long or not self._waiting.empty():
+            self._calls.put(True)
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -174,40 +188,49 @@ class Database:
 
     def _write_group(self) -> None:
         """Write what waits, and tell those who wait. For one thread at a time."""
-        connection = self._writer
         # Nobody else takes from the queue, so there are as many as it says.
         group = [self._waiting.get() for _ in range(min(self._waiting.qsize(), GROUP))]
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        outcomes: list[_Outcome]
         try:
-            connection.execute("BEGIN IMMEDIATE")
             if len(group) == 1:  # a savepoint would copy every page that changes
-                ((work, done),) = group
-                outcomes = [(done, work(Transaction(connection, self._cache)), None)]
+                outcomes = [(self._transact(group[0][0]), None)]
             else:
-                outcomes = [(done, *self._write_one(connection, work)) for work, done in group]
-            connection.execute("COMMIT")
+                outcomes = self._transact(lambda transaction: [_write_one(transaction, work) for work, _ in group])
         except BaseException as error:  # noqa: BLE001 - whoever waits is told; who writes goes on for the others
-            with suppress(sqlite3.Error):  # a failing disk may have ended the transaction already
-                connection.execute("ROLLBACK")
-            outcomes = [(done, None, error) for _, done in group]
-        for done, result, refused in outcomes:
+            outcomes = [(None, error)] * len(group)
+        for (_, done), (result, refused) in zip(group, outcomes, strict=True):
             if refused is None:
                 done.set_result(result)
             else:
                 done.set_exception(refused)
 
-    def _write_one(self, connection: sqlite3.Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
-        connection.execute("SAVEPOINT work")
+    def _transact(self, work: Work[T]) -> T:
+        """Run *work* in a transaction of its own. For one thread at a time."""
+        connection = self._writer
         try:
+            connection.execute("BEGIN IMMEDIATE")
             result = work(Transaction(connection, self._cache))
-        except BaseException as error:  # handed to the thread that asked, which raises it
-            if not connection.in_transaction:  # SQLite itself gave up the transaction: the group is lost
-                raise
-            connection.execute("ROLLBACK TO work")
-            connection.execute("RELEASE work")
-            return None, error
-        connection.execute("RELEASE work")
-        return result, None
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # a failing disk may have ended the transaction already
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+
+def _write_one(transaction: Transaction, work: Work[Any]) -> _Outcome:
+    """Run *work* among others in *transaction*: if it raises, nothing of it stays."""
+    transaction.run("SAVEPOINT work")
+    try:
+        result = work(transaction)
+    except BaseException as error:  # handed to the thread that asked, which raises it
+        if not transaction.is_open:  # SQLite itself gave up the transaction: the group is lost
+            raise
+        transaction.run("ROLLBACK TO work")
+        transaction.run("RELEASE work")
+        return None, error
+    transaction.run("RELEASE work")
+    return result, None
 
 
 def connect(path: Path) -> sqlite3.Connection:

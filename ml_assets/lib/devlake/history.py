@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from ml_assets.lib.devlake.database import Row, Transaction
 from ml_assets.lib.devlake.errors import CommitNotFound
 
 SECOND: Final = 1_000_000_000
+_ID: Final = re.compile(r"[0-9a-f]{64}")
 _COLUMNS: Final = "id, committer, message, tree, created_ns, parents, metadata, notes, generation"
 
 
@@ -128,6 +130,13 @@ def load(transaction: Transaction, repository: str, identity: str) -> Commit:
     return _commit(row)
 
 
+def exists(transaction: Transaction, repository: str, identity: str) -> bool:
+    """Whether there is a commit of this full id."""
+    if not _ID.fullmatch(identity):
+        return False
+    return transaction.one("SELECT 1 FROM history WHERE repository = ? AND id = ?", repository, identity) is not None
+
+
 def ids_with_prefix(transaction: Transaction, repository: str, prefix: str) -> list[str]:
     """At most two ids that start with *prefix*, so that one can see whether it is unique."""
     sql = "SELECT id FROM history WHERE repository = ? AND id >= ? AND id < ? ORDER BY id LIMIT 2"
@@ -184,8 +193,8 @@ def merge_base(transaction: Transaction, repository: str, left: Commit, right: C
 
 def _commit(row: Row) -> Commit:
     identity, committer, message, tree, created_ns, parents, metadata, notes, generation = row
-    lists = tuple(json.loads(parents)), json.loads(metadata), json.loads(notes)
-    return Commit(identity, committer, message, tree, created_ns, *lists, generation)
+    texts = json.loads(metadata) if metadata != "{}" else {}, json.loads(notes) if notes != "{}" else {}
+    return Commit(identity, committer, message, tree, created_ns, tuple(json.loads(parents)), *texts, generation)
 
 
 def _integer(value: int) -> bytes:

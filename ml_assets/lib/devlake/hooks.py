@@ -291,8 +291,7 @@ class Hooks:
 
 def files(transaction: Transaction, repository: str, commit: Commit, branch: str | None = None) -> list[File]:
     """The action files at *commit*; those of *branch* with what is staged on it."""
-    nodes = RowNodes(transaction)
-    found: dict[str, File] = {file[0]: file for file in fold(partial(tree.scan, nodes, commit.tree), "", FOLDER, "/")}
+    found = {file[0]: file for file in _committed_files(transaction, commit.tree)}
     if branch is not None:
         for change in fold(partial(staging.scan, transaction, repository, branch), "", FOLDER, "/"):
             file = change.entry if isinstance(change, staging.Staged) else change
@@ -301,6 +300,16 @@ def files(transaction: Transaction, repository: str, commit: Commit, branch: str
             else:
                 found[file[0]] = file
     return [found[path] for path in sorted(found)]
+
+
+def _committed_files(transaction: Transaction, root: str) -> Sequence[File]:
+    """The action files in a tree. Mostly there are none, and the same trees are asked for again and again."""
+    key = f"{FOLDER}{root}"
+    found: tuple[File, ...] | None = transaction.cache.get(key)
+    if found is None:
+        found = tuple(fold(partial(tree.scan, RowNodes(transaction), root), "", FOLDER, "/"))
+        transaction.cache[key] = found
+    return found
 
 
 def _is_wanted(hook: Hook, *, failed: bool) -> bool:

@@ -10,7 +10,7 @@ from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.tree import ROOT, Edit, Entry, Range
 
 CACHED_RANGES: Final = 1 << 16
-"""Of all trees that are kept in memory: each that was read takes 200 bytes, a tree of a million objects has 4,000."""
+"""What is kept in memory, of all trees: each that was read takes 200 bytes, a tree of a million objects has 4,000."""
 
 COLUMNS: Final = "key, identity, size, etag, address, mtime, content_type, metadata"
 
@@ -102,6 +102,6 @@ class RowNodes:
     def _keep(self, tree: str, ranges: tuple[Range, ...]) -> None:
         """Remember the ranges of a tree. It is true of them whether or not the transaction is committed."""
         cache = self._transaction.cache
-        if sum(map(len, list(cache.values()))) + len(ranges) > CACHED_RANGES:
+        if sum(map(len, list(cache.values()))) + len(cache) + len(ranges) > CACHED_RANGES:
             cache.clear()
         cache[tree] = ranges

@@ -1,7 +1,8 @@
 """The REST API of lakeFS, as far as this server has it.
 
 Unknown calls and wrong methods are 404 ``invalid API endpoint``, and this comes before authentication; calls that only
-lakeFS has are 501 and say so. Authentication is not done here: the user's id is in ``scope["devlake.user"]``.
+lakeFS has are 501 and say so. Authentication is not done here: ``scope`` has the user's id (``devlake.user``)
+and the call (``devlake.route``).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def rest_route(method: str, raw_path: bytes) -> Route | None:
 
 
 async def _answer(lake: Lake, scope: Scope, receive: Receive) -> Response:
-    route = rest_route(scope["method"], scope["raw_path"])
+    route: Route | None = scope["devlake.route"]
     if route is None:
         return json_error(404, "invalid API endpoint")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ml_assets.lib.devlake import history, hooks
-from ml_assets.lib.devlake.access import find_repository, writable_repository
+from ml_assets.lib.devlake.access import check_writable, find_repository, writable_repository
 from ml_assets.lib.devlake.actions import Event
 from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, TagNotFound
@@ -42,19 +42,19 @@ class Tags:
         check_ref(ref)
 
         def propose(transaction: Transaction) -> Change:
-            find_repository(transaction, repository)
-            if transaction.one("SELECT 1 FROM history WHERE repository = ? AND id = ?", repository, name):
+            found = find_repository(transaction, repository)
+            if history.exists(transaction, repository, name):
                 raise Conflict(f"commit ID {name}: conflict found")
             if transaction.one("SELECT 1 FROM branch WHERE repository = ? AND name = ?", repository, name):
                 raise Conflict(f"branch name {name}: conflict found")
             commit = resolve_commit(transaction, repository, ref)
-            asks = not writable_repository(transaction, repository, force=force).read_only
+            check_writable(found, force=force)
             if transaction.one("SELECT 1 FROM tag WHERE repository = ? AND name = ?", repository, name):
                 raise AlreadyExists("tag already exists: not unique")
             sql = "INSERT INTO tag (repository, name, commit_id) VALUES (?, ?, ?)"
             return Change(
                 Asked(Event.PRE_CREATE_TAG, commit.id, tag=name, commit_id=commit.id),
-                hooks.files(transaction, repository, commit) if asks else [],
+                [] if found.read_only else hooks.files(transaction, repository, commit),
                 lambda: transaction.run(sql, repository, name, commit.id),
             )
 
@@ -92,12 +92,12 @@ class Tags:
         check_tag_name(name)
 
         def propose(transaction: Transaction) -> Change:
-            asks = not writable_repository(transaction, repository, force=force).read_only
+            found = writable_repository(transaction, repository, force=force)
             commit = history.load(transaction, repository, _find(transaction, repository, name).commit_id)
             sql = "DELETE FROM tag WHERE repository = ? AND name = ?"
             return Change(
                 Asked(Event.PRE_DELETE_TAG, commit.id, tag=name, commit_id=commit.id),
-                hooks.files(transaction, repository, commit) if asks else [],
+                [] if found.read_only else hooks.files(transaction, repository, commit),
                 lambda: transaction.run(sql, repository, name),
             )
 
