@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -110,8 +111,9 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
+@lru_cache(maxsize=32)
 def parse(path: str, data: bytes) -> Action:
-    """The action of the file at *path*.
+    """The action of the file at *path*. The same files are read again and again: for every event of every branch.
 
     Raises:
         BadAction: It is none.
