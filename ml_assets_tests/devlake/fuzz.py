@@ -17,7 +17,19 @@ from typing import Any, Final
 ATHERIS: Final[Any] = importlib.import_module("atheris")
 
 with ATHERIS.instrument_imports():
-    from ml_assets.lib.devlake import chunked, form, globs, names, ranges, refs, routes, s3_request, s3_xml, sigv4
+    from ml_assets.lib.devlake import (
+        chunked,
+        form,
+        globs,
+        names,
+        ranges,
+        refs,
+        routes,
+        s3_request,
+        s3_xml,
+        sigv2,
+        sigv4,
+    )
     from ml_assets.lib.devlake.call import Call
     from ml_assets.lib.devlake.errors import DevlakeError
     from ml_assets.lib.devlake.s3_errors import S3Error
@@ -60,7 +72,8 @@ def _signature(data: bytes) -> None:
     query, _, header = data.partition(b"\n")
     headers = [(b"authorization", header), (b"x-amz-date", b"20260101T000000Z"), (b"host", b"x")]
     received = sigv4.Received("GET", b"/a/b", sigv4.parse_query(query), headers)
-    sigv4.verify(received, lambda _key: "secret", now=NOW)
+    verify = sigv2.verify if sigv2.is_meant(received) else sigv4.verify
+    verify(received, lambda _key: "secret", now=NOW)
 
 
 def _name(data: bytes) -> None:

@@ -19,6 +19,7 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
     repo       the lake, its repositories              branches, tags, commits, merges, diffs, objects, uploads,
                                                        protection: one module per group of operations
     rest       the REST API: routes, call, replies     s3        the S3 gateway
+    sigv4, sigv2  who signed what for S3
     app        authentication, dispatch                server    start, stop, status
     protocol   HTTP within bounds
     gc, marks  collecting garbage                      check, check_*, findings  is everything there and whole?
@@ -41,7 +42,7 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
 - A repository without retention rules keeps every commit, and where two branches meet, the longer retention counts
   whichever comes first; lakeFS refuses to collect, or loses the commit.
 
-Left out are signatures of version 2, since S3 clients sign with version 4, and linking the addresses that
+Left out are presigned URLs of version 2 (lakeFS has none either), and linking the addresses that
 ``staging/backing`` gives, since nobody but the server can put bytes there.
 
 Of hooks, webhooks are called, for all events of lakeFS (`actions.Event`); those of another type refuse.

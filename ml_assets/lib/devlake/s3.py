@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ml_assets.lib.devlake import s3_buckets, s3_multipart, s3_objects
+from ml_assets.lib.devlake import s3_buckets, s3_multipart, s3_objects, sigv2, sigv4
 from ml_assets.lib.devlake.credentials import Credentials
 from ml_assets.lib.devlake.errors import (
     BranchNotFound,
@@ -38,7 +38,7 @@ from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.s3_errors import S3Code, S3Error
 from ml_assets.lib.devlake.s3_request import Body, Call, Target
 from ml_assets.lib.devlake.s3_xml import XML, document, element, optional, text
-from ml_assets.lib.devlake.sigv4 import Received, parse_query, verify
+from ml_assets.lib.devlake.sigv4 import Received, Signed, parse_query
 from ml_assets.lib.devlake.small_files import SMALL
 
 REGION: Final = "us-east-1"
@@ -152,8 +152,14 @@ class Gateway:
             response = _refusal(_translated(refusal(error, f"{received.method} {scope['path']!r}")), received)
         await response(scope, receive, send)
 
+    def _verify(self, received: Received) -> Signed | None:
+        if sigv2.is_meant(received):
+            sigv2.verify(received, self._credentials.secret_of, now=datetime.now(UTC))
+            return None
+        return sigv4.verify(received, self._credentials.secret_of, now=datetime.now(UTC))
+
     async def _answer(self, received: Received, request: Request) -> Response:
-        signed = verify(received, self._credentials.secret_of, now=datetime.now(UTC))
+        signed = self._verify(received)
         target = Target.of(received.path)
         if not target.repository:
             if received.method == "GET":

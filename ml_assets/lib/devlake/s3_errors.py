@@ -29,7 +29,11 @@ class S3Code(Enum):
     MALFORMED_XML = ("MalformedXML", 400, "The XML you provided was not well-formed or is not what was expected.")
     METADATA_TOO_LARGE = ("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size")
     MISSING_DATE = ("AccessDenied", 400, "AWS authentication requires an x-amz-date header")
-    MISSING_FIELDS = ("MissingFields", 400, "Missing fields in request: it must carry a signature of version 4.")
+    MISSING_FIELDS = (
+        "MissingFields",
+        400,
+        "Missing fields in request: it must carry a signature of version 4, or 2 in a header.",
+    )
     NOT_IMPLEMENTED = ("NotImplemented", 501, "A header you provided implies functionality that is not implemented")
     NOT_SUPPORTED = ("ERRLakeFSNotSupported", 405, "This operation is not supported in LakeFS")
     NOT_YET_VALID = ("AccessDenied", 403, "Request is not valid yet")

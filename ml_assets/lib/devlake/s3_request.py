@@ -64,11 +64,16 @@ class Target:
 class Body:
     """The payload of a request: read it once, by :meth:`store`, :meth:`document`, or :meth:`pieces` and :meth:`check`.
 
+    Args:
+        received: The request.
+        signed: Its signature; ``None`` for one of version 2, which signs no payload.
+        pieces: What comes after its head.
+
     Raises:
         S3Error: The headers announce a payload in a form that lakeFS does not take.
     """
 
-    def __init__(self, received: Received, signed: Signed, pieces: AsyncIterable[bytes]) -> None:
+    def __init__(self, received: Received, signed: Signed | None, pieces: AsyncIterable[bytes]) -> None:
         self._pieces = pieces
         self._sha256: str | None = None
         self._decoder: ChunkedDecoder | None = None
@@ -76,7 +81,7 @@ class Body:
         match payload.upper():
             case "UNSIGNED-PAYLOAD":
                 pass
-            case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
+            case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" if signed is not None:
                 self._decoder = ChunkedDecoder(
                     signatures=ChunkSignatures(signed), trailer=None, length=_decoded_length(received)
                 )

@@ -108,7 +108,7 @@ def verify(request: Received, secret_of: Callable[[str], str | None], *, now: da
     signing_key = _signing_key(secret, claim.scope)
     if not hmac.compare_digest(_hmac(signing_key, to_sign).hex().encode(), claim.signature.encode(errors="replace")):
         raise S3Error(S3Code.SIGNATURE_DOES_NOT_MATCH)
-    _check_time(signed_at, claim.expires, now)
+    check_time(signed_at, claim.expires, now)
     return Signed(timestamp, claim.scope, claim.signature, signing_key)
 
 
@@ -191,7 +191,12 @@ def _time_of(request: Received, claim: _Claim) -> tuple[str, datetime]:
     return timestamp, signed_at
 
 
-def _check_time(signed_at: datetime, expires: timedelta | None, now: datetime) -> None:
+def check_time(signed_at: datetime, expires: timedelta | None, now: datetime) -> None:
+    """Refuse what was signed too long ago, or is not valid yet; *expires* is ``None`` unless it is presigned.
+
+    Raises:
+        S3Error: ``AccessDenied`` for an expired presigned URL or a time in the future, ``RequestTimeTooSkewed``.
+    """
     if signed_at - now > CLOCK_SKEW:
         raise S3Error(S3Code.NOT_YET_VALID)
     if now - signed_at > CLOCK_SKEW:
