@@ -40,7 +40,6 @@ CLIENTS: Final = 16
 BULK: Final = 100_000
 MANY: Final = 1_000_000
 KIB: Final = b"x" * 1024
-EIGHT_MIB: Final = os.urandom(8 << 20)
 STAGED: Final = "staged"
 """The branch on which things stay uncommitted."""
 
@@ -103,8 +102,9 @@ def gets(lake: Candidate) -> float:
 
 
 def large_upload(lake: Candidate) -> float:
-    """An upload of 8 MiB over S3."""
-    return seconds(lake.connection, [lake.writer.write_s3("PUT", f"/{lake.repository}/{STAGED}/large", EIGHT_MIB)])
+    """An upload over S3 of 8 MiB that nobody has uploaded before."""
+    path = f"/{lake.repository}/{STAGED}/large"
+    return seconds(lake.connection, [lake.writer.write_s3("PUT", path, os.urandom(8 << 20))])
 
 
 def bulk_commit(lake: Candidate) -> float:

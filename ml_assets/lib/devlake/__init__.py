@@ -21,7 +21,7 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
     rest       the REST API: routes, call, replies     s3        the S3 gateway
     sigv4, sigv2  who signed what for S3
     app        authentication, dispatch                server    start, stop, status
-    protocol   HTTP within bounds
+    protocol   HTTP within bounds                     memory    used again
     gc, marks  collecting garbage                      check, check_*, findings  is everything there and whole?
     backup     a copy, and the way back                maintenance  a lake opened for these three
 
@@ -41,6 +41,7 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
 - A full disk is 507. A write whose bytes were collected as garbage while it was made is 503, and may be sent again.
 - A repository without retention rules keeps every commit, and where two branches meet, the longer retention counts
   whichever comes first; lakeFS refuses to collect, or loses the commit.
+- Signatures of version 2 cover ``uploadId`` and ``partNumber``, as Amazon says; lakeFS refuses what clients sign so.
 
 Left out are presigned URLs of version 2 (lakeFS has none either), and linking the addresses that
 ``staging/backing`` gives, since nobody but the server can put bytes there.

@@ -213,9 +213,11 @@ def _run(root: Path, credentials: Credentials, listener: socket.socket, others: 
     import uvicorn
 
     from ml_assets.lib.devlake.app import App
+    from ml_assets.lib.devlake.memory import keep_freed_memory
     from ml_assets.lib.devlake.protocol import BoundedProtocol
     from ml_assets.lib.devlake.repo import Lake
 
+    keep_freed_memory()
     with contextlib.closing(Lake(root)) as lake:
         server = uvicorn.Server(
             uvicorn.Config(
