@@ -16,7 +16,7 @@ from ml_assets.lib.devlake import landing
 from ml_assets.lib.devlake.actions import BadAction, Event
 from ml_assets.lib.devlake.check import check
 from ml_assets.lib.devlake.errors import AlreadyExists
-from ml_assets.lib.devlake.hooks import HooksRefused, Run
+from ml_assets.lib.devlake.hooks import Hooks, HooksRefused, Run
 from ml_assets.lib.devlake.landing import TooManyTries
 from ml_assets.lib.devlake.repo import Lake
 from ml_assets.lib.devlake.server import Endpoint, ensure, stop
@@ -291,6 +291,21 @@ def test_a_hook_that_fails_afterwards(lake: Lake, asked: Somebody) -> None:
     (run,) = runs(lake, 1)
     assert (run.event, run.passed, run.commit_id) == ("post-commit", False, landed)
     assert lake.branches.get(REPO, "main").commit_id == landed
+
+
+def test_what_keeps_hooks_from_being_told_is_logged(
+    lake: Lake, asked: Somebody, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else would hear of it."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Hooks, "_keep", full)
+    landed = put_all(lake, "main", {FILE: action(asked.url, event="post-commit")})
+    lake.hooks.end()
+    assert lake.branches.get(REPO, "main").commit_id == landed
+    assert [record.message for record in caplog.records if "No space" in caplog.text] == ["hooks were not told"]
 
 
 def test_a_merge_tells_whom_its_outcome_names(lake: Lake, asked: Somebody) -> None:

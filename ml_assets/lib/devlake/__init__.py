@@ -14,8 +14,8 @@ against it works against lakeFS unchanged. Past one machine, use lakeFS.
     access     who may write where                     page      pages of listings
     globs      what protection rules cover             retention which old commits keep their bytes
     schema     tables, and the way from older ones     failures  what clients are told when the machine fails
-    landing    how what hooks have a say in is done   hooks, webhooks, actions
-                                                       whom to ask before, or tell, and what they say
+    landing    asks hooks, does it, tells hooks       hooks, webhooks, actions
+                                                       whom to ask or tell, and what they say
     repo       the lake, its repositories              branches, tags, commits, merges, diffs, objects, uploads,
                                                        protection: one module per group of operations
     rest       the REST API: routes, call, replies     s3        the S3 gateway

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -168,7 +168,7 @@ class Hooks:
     def tell(self, repository: str, told: Asked, found: Sequence[File]) -> None:
         """Call the hooks that the action files have for what has happened, while nobody waits for them."""
         with suppress(RuntimeError):  # the server is stopping, and takes no more
-            self.threads.submit(self._tell, repository, told, found)
+            self.threads.submit(self._tell, repository, told, found).add_done_callback(_log_failure)
 
     def _tell(self, repository: str, told: Asked, found: Sequence[File]) -> None:
         try:
@@ -287,6 +287,11 @@ class Hooks:
             transaction.run_many(sql, [(repository, run, *hook) for hook in hooks])
 
         self._database.write(work)
+
+
+def _log_failure(done: Future[None]) -> None:
+    if error := done.exception():
+        _LOG.error("hooks were not told", exc_info=error)
 
 
 def files(transaction: Transaction, repository: str, commit: Commit, branch: str | None = None) -> list[File]:
