@@ -15,7 +15,7 @@ import pytest
 from ml_assets.lib.devlake import landing
 from ml_assets.lib.devlake.actions import BadAction, Event
 from ml_assets.lib.devlake.check import check
-from ml_assets.lib.devlake.errors import AlreadyExists
+from ml_assets.lib.devlake.errors import AlreadyExists, NoChanges
 from ml_assets.lib.devlake.hooks import Hooks, HooksRefused, Run
 from ml_assets.lib.devlake.landing import TooManyTries
 from ml_assets.lib.devlake.repo import Lake
@@ -270,14 +270,25 @@ def test_whoever_prepares_a_commit_may_stage_for_it(lake: Lake, asked: Somebody)
     put_all(lake, "main", {FILE: everything(asked.url)})
     runs(lake, 3)
 
+    staged = "two files"
+
     def stage(one: Asked) -> int:
         if one.body["event_type"] == "prepare-commit":
-            put(lake, "main", "summary", "two files")
+            put(lake, "main", "summary", staged)
         return 200
 
     asked.answer = stage
     put_all(lake, "main", {"x": "1"})
     assert contents(lake, "main@") == {FILE: everything(asked.url), "x": "1", "summary": "two files"}
+    staged = "everything"
+    commit(lake, "main")
+    assert contents(lake, "main@")["summary"] == "everything"
+    runs(lake, 9)
+    asked.asked.clear()
+    asked.answer = lambda _: 200
+    with pytest.raises(NoChanges, match=r"^commit: no changes"):
+        commit(lake, "main")
+    assert [one.body["event_type"] for one in asked.asked] == ["prepare-commit", "pre-commit"]
     asked.answer = lambda _: 403
     put(lake, "main", "y")
     with pytest.raises(HooksRefused, match=r"^prepare-commit hook aborted"):

@@ -54,10 +54,15 @@ class Commits:
             nodes = RowNodes(transaction, staged=(repository, branch))
             root = head.tree or tree.apply(nodes, tree.ROOT, ())
             committed = tree.apply(nodes, head.tree, staging.edits(transaction, repository, branch))
-            if committed == root and not allow_empty:
-                raise NoChanges().within("commit")
-            words = Words(committer, message, metadata or {})
-            return Proposal(words=words, tree=committed, parents=[head], seconds=seconds, asks=not found.read_only)
+            return Proposal(
+                words=Words(committer, message, metadata or {}),
+                tree=committed,
+                parents=[head],
+                seconds=seconds,
+                asks=not found.read_only,
+                # Hooks are asked first, as in lakeFS: whoever prepares a commit may stage all of it.
+                refused=NoChanges().within("commit") if committed == root and not allow_empty else None,
+            )
 
         return self._landing.land(repository, branch, Event.PRE_COMMIT, propose)
 

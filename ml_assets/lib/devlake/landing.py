@@ -45,6 +45,7 @@ class Proposal:
         actions_at: Where the action files are: a commit that is merged; ``None`` for the branch, staged ones included.
         merge_source: The ref that is merged, as it was given.
         asks: Whether hooks have a say: they have none where ``force`` opens a read-only repository.
+        refused: Why it does not land although no hook refuses it.
     """
 
     words: Words
@@ -55,6 +56,7 @@ class Proposal:
     actions_at: Commit | None = None
     merge_source: str = ""
     asks: bool = True
+    refused: DevlakeError | None = None
 
     @property
     def essence(self) -> tuple[object, ...]:
@@ -182,6 +184,8 @@ def _try(
             return _Question(
                 asked._replace(commit_id=candidate.id if candidate else ""), found, proposal.essence, candidate
             )
+    if proposal.refused is not None:
+        raise proposal.refused
     if passed is not None and passed.commit is not None and passed.essence == proposal.essence:
         proposal = replace(proposal, seconds=passed.commit.created_ns // SECOND)  # the very same commit again
     commit = _save(transaction, repository, proposal)
