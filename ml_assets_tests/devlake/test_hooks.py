@@ -134,6 +134,18 @@ def test_reverts_and_cherry_picks(lake: Lake, asked: Somebody) -> None:
     assert [one.body["commit_message"] for one in asked.asked] == [f"Revert {first}", "m"]
 
 
+def moving(lake: Lake) -> Callable[[Asked], int]:
+    """Says yes, and lets main move the first two times."""
+    moves = iter("ab")
+
+    def move(_: Asked) -> int:
+        if (path := next(moves, None)) is not None:
+            put_all(lake, "main", {path: path})
+        return 200
+
+    return move
+
+
 def everything(url: str) -> str:
     """An action about all events."""
     events = "".join(f"  {event}:\n" for event in Event)
@@ -243,14 +255,7 @@ def test_a_new_branch_asks_whom_its_source_names(lake: Lake, asked: Somebody) ->
 def test_what_is_asked_about_a_branch_may_change(lake: Lake, asked: Somebody) -> None:
     """It is asked again about what will be done; a name that is taken meanwhile is taken."""
     put_all(lake, "main", {FILE: action(asked.url, event="pre-create-branch", branch="*")})
-    moves = iter("ab")
-
-    def move(_: Asked) -> int:
-        if (path := next(moves, None)) is not None:
-            put_all(lake, "main", {path: path})
-        return 200
-
-    asked.answer = move
+    asked.answer = moving(lake)
     made = lake.branches.create(REPO, "work", "main")
     assert made.commit_id == lake.branches.get(REPO, "main").commit_id
     assert len(asked.asked) == 3
@@ -376,14 +381,7 @@ def test_a_file_that_cannot_be_followed(lake: Lake) -> None:
 
 def test_a_branch_that_moves_meanwhile(lake: Lake, asked: Somebody) -> None:
     """What lands is what was asked about: it is asked again, and not for ever."""
-    moves = iter("ab")
-
-    def move(_: Asked) -> int:
-        if (path := next(moves, None)) is not None:
-            put_all(lake, "main", {path: path})
-        return 200
-
-    asked.answer = move
+    asked.answer = moving(lake)
     branch(lake, **{FILE: action(asked.url), "x": "1"})
     landed = merge(lake)
     assert [one.body["commit_id"] == landed for one in asked.asked] == [False, False, True]

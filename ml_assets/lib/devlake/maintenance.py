@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from ml_assets.lib.core.errors import LakeError
 from ml_assets.lib.devlake import schema
@@ -61,26 +62,18 @@ class Opened:
         SQLite's own waiting asks ten times a second. A busy server gives the lock back for an instant only, which would
         be missed for minutes.
         """
-        deadline = time.monotonic() + TURN_S
+        asking = Retrying(
+            retry=retry_if_exception(_is_busy), wait=wait_fixed(0.001), stop=stop_after_delay(TURN_S), sleep=time.sleep
+        )
         self.connection.execute("PRAGMA busy_timeout=0")
         try:
-            while not self._takes_turn():
-                if time.monotonic() > deadline:
-                    raise LakeError(
-                        f"clients kept writing to the lake for {TURN_S:.0f} s", remedy="try again when they are done"
-                    )
-                time.sleep(0.001)
+            asking(self.connection.execute, "BEGIN IMMEDIATE")
+        except RetryError:
+            raise LakeError(
+                f"clients kept writing to the lake for {TURN_S:.0f} s", remedy="try again when they are done"
+            ) from None
         finally:
             self.connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
-
-    def _takes_turn(self) -> bool:
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        return True
 
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
@@ -107,6 +100,10 @@ def opened(root: Path) -> Iterator[Opened]:
         schema.prepare(connection, path)
         with closing(Files(root)) as files:
             yield Opened(connection, Store(files, lambda: Transaction(connection, {})))
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 @contextmanager
