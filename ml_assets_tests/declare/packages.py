@@ -68,6 +68,7 @@ FILES = {
             files={"trips": PackageFile("x", "trips.csv")},
             contract=contracts.Trips,
             event_time="started",
+            known_from="started",
             known_at={"minutes": "ended"},
         )
         def trips(trips):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # heavy, and only named in the signature
 
 @source(
     files={"airlines": package_file("airlines.csv")},
+    always_known=True,
     contract=contracts.Airlines,
     libraries=LIBRARIES,
     owner="team:flights",

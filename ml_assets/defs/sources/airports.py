@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # heavy, and only named in the signature
 
 @source(
     files={"airports": package_file("airports.csv")},
+    always_known=True,
     contract=contracts.Airports,
     libraries=LIBRARIES,
     owner="team:flights",

@@ -41,6 +41,7 @@ def arrives_after_departure(flights: ir.Table) -> ir.Table:
     files={"flights": package_file("flights.csv.zip"), "airports": package_file("airports.csv")},
     contract=contracts.Flights,
     event_time="sched_dep_ts",
+    always_known=True,  # a flight stands in the timetable long before it leaves
     known_at={
         "dep_ts": "dep_ts",
         "dep_delay": "dep_ts",

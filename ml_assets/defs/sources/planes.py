@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # heavy, and only named in the signature
 
 @source(
     files={"planes": package_file("planes.csv")},
+    always_known=True,
     contract=contracts.Planes,
     libraries=LIBRARIES,
     owner="team:flights",

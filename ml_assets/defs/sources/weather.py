@@ -27,6 +27,7 @@ def known_after_observed(weather: ir.Table) -> ir.Table:
     files={"weather": package_file("weather.csv")},
     contract=contracts.Weather,
     event_time="obs_ts",
+    known_from="known_ts",
     known_at=dict.fromkeys(_MEASURED, "known_ts"),
     rules=(known_after_observed,),
     libraries=LIBRARIES,

@@ -15,8 +15,8 @@ from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
 from ml_assets.lib.core.publication import CheckResult
+from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
-from ml_assets.lib.gate.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
 def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
     """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
     for name in asset.checks:
-        if name == CONTRACT:
+        if name == CONTRACT.name:
             facts = {"problem": error.problem, "remedy": error.remedy}
             yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=error.problem)
         else:

@@ -28,6 +28,8 @@ class CheckResult:
         counts: Failing count per rule, rules that hold left out.
         examples: A few failing rows, each with the rule that it breaks; capped.
         figures: Measured values worth showing, whether or not the check passed.
+        not_applicable: Why there was nothing to judge; empty where there was. Such a check has not passed, and stops
+            nothing.
     """
 
     check: str
@@ -37,6 +39,7 @@ class CheckResult:
     counts: Mapping[str, int] = field(default_factory=dict)
     examples: Sequence[Mapping[str, Json]] = ()
     figures: Mapping[str, Json] = field(default_factory=dict)
+    not_applicable: str = ""
 
     def as_json(self) -> dict[str, Json]:
         """All of it as JSON."""
@@ -48,6 +51,7 @@ class CheckResult:
             "counts": dict(self.counts),
             "examples": [dict(row) for row in self.examples],
             "figures": dict(self.figures),
+            **({"not_applicable": self.not_applicable} if self.not_applicable else {}),
         }
 
     @classmethod
@@ -61,6 +65,7 @@ class CheckResult:
             counts=value["counts"],
             examples=tuple(value["examples"]),
             figures=value["figures"],
+            not_applicable=value.get("not_applicable", ""),
         )
 
 
@@ -68,8 +73,8 @@ Verdict = tuple[CheckResult, ...]
 
 
 def passes(verdict: Verdict) -> bool:
-    """Whether nothing in *verdict* stops a publish: warnings never do."""
-    return all(result.passed for result in verdict if result.severity == "error")
+    """Whether nothing in *verdict* stops a publish: warnings never do, nor does a check that does not apply."""
+    return all(result.passed or result.not_applicable for result in verdict if result.severity == "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

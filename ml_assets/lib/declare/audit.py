@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.recipe import Json
+from ml_assets.lib.declare.checks import CONTRACT
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from ml_assets.lib.declare.contracts import Column, Contract
 
-CHECK: Final = "contract"
 _FORGETS_OFFSETS: Final = "PYARROW_IGNORE_TIMEZONE"
 
 
@@ -59,7 +59,7 @@ def audit(contract: type[Contract], table: ir.Table) -> CheckResult:
     if rows == 0 and not contract.may_be_empty:
         findings.append(_Finding("rows", 1, [{"asked": "at least one row"}]))
     return CheckResult(
-        check=CHECK,
+        check=CONTRACT.name,
         passed=not findings,
         rows_failed=sum(finding.count for finding in findings),
         counts={finding.rule: finding.count for finding in findings},

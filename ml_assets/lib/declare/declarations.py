@@ -97,7 +97,11 @@ class Source(Declaration):
         contract: Columns of the table.
         files: File per label; the first is the main one, which run config ``path`` replaces.
         event_time: Column that says when the fact happened.
-        known_at: For a column that is known later than the row as a whole: the column that says when.
+        known_from: Column that says when the row becomes known: often the ingestion or event time. Before that moment
+            the row does not exist for anybody who asks.
+        always_known: Whether every row is known before anything is asked, as of reference data or a timetable. A source
+            with an ``event_time`` says one of the two.
+        known_at: For a column that becomes known later than its row: the column that says when.
         libraries: Distributions on whose version the result depends.
         append: Whether the rows of each new file are appended to the table instead of replacing what is in it: for
             prediction logs and other tables that come in batches. A file that is in the table is not appended again.
@@ -109,6 +113,8 @@ class Source(Declaration):
     contract: type[SourceContract]
     files: Mapping[str, PackageFile]
     event_time: str | None = None
+    known_from: str | None = None
+    always_known: bool = False
     known_at: Mapping[str, str] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     append: bool = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
 from ml_assets.lib.core.names import SPLIT
+from ml_assets.lib.declare.checks import RESERVED
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Split
 
 if TYPE_CHECKING:
@@ -88,11 +89,16 @@ def _time_of_knowledge(declarations: Declarations, decl: Split | FeatureView | F
 
 def mistakes_of_rules(decl: Declaration) -> Iterator[DeclarationError]:
     """Names of rules, and tables that they compare with."""
-    names: set[str] = {"contract"}
+    names: set[str] = set()
     for rule in decl.rules:
         if not _CHECK_NAME.fullmatch(rule.name):
             yield DeclarationError(
                 f"{decl.place} has a rule of name {rule.name!r} ({rule.where})", remedy="use letters, digits and '_'"
+            )
+        if rule.name in RESERVED:
+            yield DuplicateName(
+                f"{decl.place} has a rule of name {rule.name!r} ({rule.where}), which is that of a built-in check",
+                remedy="give the rule another name",
             )
         if rule.name in names:
             yield DuplicateName(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ml_assets.lib.core.errors import DeclarationError, DuplicateName, NotIdentifiable
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
 from ml_assets.lib.core.recipe import Definition, Json, hash_of
+from ml_assets.lib.declare import checks as builtin
 from ml_assets.lib.declare.contracts import Column, Contract, FrameContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.identity import expr1, made_with
@@ -216,17 +217,23 @@ class Declarations:
         return lineage(self.expression(decl))
 
     def rules_hash(self, decl: Declaration, feature_version: str | None = None) -> str:
-        """Hash of all that *decl* is judged by: contract, rules, floors. A frame's depends on its feature version.
+        """Hash of all that *decl* is judged by: contract, rules, floors, the numbers of the built-in checks.
+
+        A frame's depends on its feature version.
 
         Raises:
             DeclarationError: A rule cannot be built on the table's columns, or has no identity.
         """
         if isinstance(decl, Model):
-            return hash_of({"floors": dict(decl.floors)})
+            return hash_of({"floors": dict(decl.floors), "builtin": builtin.numbers(decl.stage)})
         assert isinstance(decl, Source | Split | FeatureView | Frame)
         contract = self.contract(decl, feature_version)
         return hash_of(
-            {"contract": contract.rules_json(), "rules": [self._rule(rule, contract) for rule in decl.rules]}
+            {
+                "contract": contract.rules_json(),
+                "rules": [self._rule(rule, contract) for rule in decl.rules],
+                "builtin": builtin.numbers(decl.stage),
+            }
         )
 
     def _rule(self, rule: Rule, contract: type[Contract]) -> Json:

@@ -126,7 +126,18 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             yield _unknown(
                 ContractMismatch, f"{source.place}: known_at names {name!r}", "column of its contract", types
             )
-    times = {*source.known_at.values(), *([source.event_time] if source.event_time else [])}
+    if source.known_from is not None and source.always_known:
+        yield DeclarationError(
+            f"{source.place} says both known_from={source.known_from!r} and always_known=True",
+            remedy="keep known_from if its rows become known over time, always_known if they are known beforehand",
+        )
+    if source.event_time is not None and source.known_from is None and not source.always_known:
+        yield DeclarationError(
+            f"{source.place} has an event_time and does not say when its rows become known",
+            remedy="say known_from='<column>' (often the ingestion or event time), or always_known=True for reference "
+            "data and timetables, whose rows are known before anything is asked",
+        )
+    times = {*source.known_at.values(), *(name for name in (source.event_time, source.known_from) if name)}
     for name in sorted(times):
         if types.get(name) != TIMESTAMP:
             yield ContractMismatch(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from ml_assets.lib.core.errors import ConfigError
 from ml_assets.lib.core.names import Unit
+from ml_assets.lib.declare import checks as builtin
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
-from ml_assets.lib.gate.checks import CONTRACT, FLOORS, KNOWN_IN_TIME, NO_FUTURE, NOT_EMPTY, PREDICTIONS
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.recipe import Json
     from ml_assets.lib.declare.registry import Declarations
-    from ml_assets.lib.declare.rules import Rule
     from ml_assets.lib.gate.systems import Systems
     from ml_assets.lib.gate.units.frames import FrameWork
     from ml_assets.lib.gate.units.models import ModelWork
@@ -238,8 +237,7 @@ class Plan:
 def _assets(declarations: Declarations) -> Iterator[Asset]:
     """The assets, in the order in which data flows."""
     for source in declarations.sources.values():
-        checks = (CONTRACT, NOT_EMPTY, KNOWN_IN_TIME, *_names(source.rules))
-        yield Asset(stage="sources", name=source.name, declarations=(source,), checks=checks)
+        yield Asset(stage="sources", name=source.name, declarations=(source,), checks=_checks((source,)))
     for name in dict.fromkeys(split.of for split in declarations.splits.values()):
         splits = tuple(split for split in declarations.splits.values() if split.of == name)
         yield Asset(stage="splits", name=name, declarations=splits, checks=_checks(splits), by_split=True)
@@ -247,12 +245,12 @@ def _assets(declarations: Declarations) -> Iterator[Asset]:
         views = tuple(view for view in declarations.views.values() if view.name == name)
         yield Asset(stage="features", name=name, declarations=views, checks=_checks(views), by_feature=True)
     for frame in declarations.frames.values():
-        checks = (CONTRACT, NO_FUTURE, *_names(frame.rules))
+        checks = _checks((frame,))
         yield Asset(
             stage="frames", name=frame.name, declarations=(frame,), checks=checks, by_split=True, by_feature=True
         )
     for model in declarations.models.values():
-        checks = (PREDICTIONS, FLOORS, *_names(model.rules))
+        checks = _checks((model,))
         yield Asset(
             stage="models", name=model.name, declarations=(model,), checks=checks, by_split=True, by_feature=True
         )
@@ -263,10 +261,7 @@ def _layout(partition_by: tuple[str, ...]) -> dict[str, Json]:
     return {"partition_by": list(partition_by)} if partition_by else {}
 
 
-def _names(rules: tuple[Rule, ...]) -> tuple[str, ...]:
-    return tuple(rule.name for rule in rules)
-
-
 def _checks(declarations: tuple[Declaration, ...]) -> tuple[str, ...]:
-    """The contract, then every rule of any version: an asset's checks are the same for all of its partitions."""
-    return CONTRACT, *dict.fromkeys(name for declaration in declarations for name in _names(declaration.rules))
+    """The built-in checks of the stage, then every rule of any version: the same for all partitions of an asset."""
+    rules = dict.fromkeys(rule.name for declaration in declarations for rule in declaration.rules)
+    return *builtin.names(declarations[0].stage), *rules

@@ -15,7 +15,7 @@ from ml_assets.lib.core.process import Process
 from ml_assets.lib.core.publication import CheckResult, Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
 from ml_assets.lib.core.refs import Commit
-from ml_assets.lib.gate.checks import FLOORS, PREDICTIONS
+from ml_assets.lib.declare.checks import FLOORS, PREDICTIONS
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
 from ml_assets.lib.gate.units.objects import read_object
@@ -311,7 +311,7 @@ def _views(frame: Publication) -> dict[str, ViewFacts]:
 def _predictions(figures: Mapping[str, Json]) -> CheckResult:
     counts = {rule: figures[key] for rule, key in (("is null", "nulls"), ("outside [0, 1]", "outside")) if figures[key]}
     return CheckResult(
-        check=PREDICTIONS, passed=not counts, rows_failed=sum(counts.values()), counts=counts, figures=figures
+        check=PREDICTIONS.name, passed=not counts, rows_failed=sum(counts.values()), counts=counts, figures=figures
     )
 
 
@@ -320,7 +320,7 @@ def _floors(floors: Mapping[str, float], scores: Mapping[str, Mapping[str, float
     found = {name: scores.get(name.partition("/")[0], {}).get(name.partition("/")[2]) for name in floors}
     missed = {name: value for name, value in found.items() if value is None or value < floors[name]}
     return CheckResult(
-        check=FLOORS,
+        check=FLOORS.name,
         passed=not missed,
         rows_failed=len(missed),
         counts={f"{name} below {floors[name]}": 1 for name in missed},

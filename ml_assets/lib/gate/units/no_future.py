@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare.checks import NO_FUTURE
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.protocol import ViewJoin
-from ml_assets.lib.gate.checks import NO_FUTURE
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -37,7 +37,7 @@ def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Com
     middle = frame.order_by(EVENT_TIMESTAMP).limit(1, offset=int(frame.count().execute()) // 2)
     rows = middle.select(EVENT_TIMESTAMP).to_pyarrow().to_pylist()
     if not rows:
-        return CheckResult(check=NO_FUTURE, passed=True, figures={"rows": 0})
+        return CheckResult(check=NO_FUTURE.name, passed=True, figures={"rows": 0})
     moment: datetime = rows[0][EVENT_TIMESTAMP]
     cutoff = frame[EVENT_TIMESTAMP]
     asked = session.persist(frame.filter((cutoff <= ibis.literal(moment)) & (cutoff > ibis.literal(moment - _WINDOW))))
@@ -48,7 +48,7 @@ def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Com
     moved = session.persist(again.difference(asked.select(*again.columns), distinct=False))
     count = int(moved.count().execute())
     return CheckResult(
-        check=NO_FUTURE,
+        check=NO_FUTURE.name,
         passed=count == 0,
         rows_failed=count,
         counts={"features moved by facts of the future": count} if count else {},

@@ -18,10 +18,10 @@ from ml_assets.lib.core.publication import CheckResult, Output, Publication
 from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare import lock as locks
+from ml_assets.lib.declare.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.declare.declarations import FeatureView, Source, Split
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
-from ml_assets.lib.gate.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.gate.systems import Systems
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
@@ -266,7 +266,7 @@ class SourceWork(TableWork):
 
         rows = int(table.count().execute())
         empty = CheckResult(
-            check=NOT_EMPTY, passed=rows > 0, counts={} if rows else {"no rows": 1}, figures={"rows": rows}
+            check=NOT_EMPTY.name, passed=rows > 0, counts={} if rows else {"no rows": 1}, figures={"rows": rows}
         )
         times = sorted({*self.declaration.known_at.values()})
         counts: dict[str, int] = {}
@@ -277,7 +277,7 @@ class SourceWork(TableWork):
                 counts[f"{column}: after ingestion"] = found
                 examples += plain_rows(late, EXAMPLES)
         known = CheckResult(
-            check=KNOWN_IN_TIME,
+            check=KNOWN_IN_TIME.name,
             passed=not counts,
             rows_failed=sum(counts.values()),
             counts=counts,

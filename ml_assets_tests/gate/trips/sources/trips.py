@@ -28,6 +28,7 @@ def is_short(trips: ir.Table) -> ir.Table:
     files={"trips": PackageFile("tinytrips", "tinytrips/trips.csv")},
     contract=contracts.Trips,
     event_time="started",
+    always_known=True,
     known_at={"ended": "ended", "minutes": "ended"},
     rules=(ends_after_it_starts, is_short),
     libraries=("pyarrow",),
