@@ -68,7 +68,7 @@ def add_cost(package: Package) -> None:
             \"""One row per car.\"""
 
             car: str = Field(description="The car")
-            event_timestamp: Timestamp = Field(description="Always")
+            event_timestamp: Timestamp = Field(description="Departure (UTC)")
             price: int = Field(ge=0, description="Price")
             age: int = Field(description="Age")
 
@@ -84,9 +84,8 @@ def add_cost(package: Package) -> None:
         @feature_view(version=1, keys=CAR, ttl=None, contract=contracts.Cost)
         def cost(trips):
             \"""What a car costs.\"""
-            always = ibis.timestamp("2000-01-01T00:00:00Z")
-            counted = trips.group_by("car").agg(price=trips.km.count(), age=trips.km.count())
-            return counted.mutate(event_timestamp=always)
+            moments = trips.group_by("car", event_timestamp=trips.started)
+            return moments.agg(price=trips.km.count(), age=trips.km.count())
     """,
     )
     package.edit("versions.py", '("speed@1",)}', '("speed@1",), "v2": ("cost@1", "speed@1"), "v3": ("cost@1[age]",)}')

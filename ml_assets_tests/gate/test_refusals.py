@@ -131,7 +131,8 @@ def test_whatever_a_late_fact_holds_is_recorded(place: Place) -> None:
     late = {"ended": [BEGIN.replace(year=2200)], "count": [2**60], "share": [float("nan")]}
     work = place.work(SOURCE)
     assert isinstance(work, SourceWork)
-    _, known = work.own_checks(ibis.memtable(pa.table(late)))
+    known = work._known_in_time(ibis.memtable(pa.table(late)))
+    assert known is not None
     assert {"ended: after ingestion": 1} == known.counts
     (shown,) = json.loads(canonical_json(known.as_json()))["examples"]
     assert {"ended": "2200-06-01T00:00:00+00:00", "count": str(2**60), "share": "nan"} == shown

@@ -28,9 +28,13 @@ class BuiltinCheck:
 
 CONTRACT: Final = BuiltinCheck("contract", 1, "Columns, types, nulls, bounds and keys are as the contract says.")
 NOT_EMPTY: Final = BuiltinCheck("not_empty", 1, "There is at least one row.")
-KNOWN_IN_TIME: Final = BuiltinCheck("known_in_time", 1, "No fact becomes known only after it was ingested.")
+KNOWN_IN_TIME: Final = BuiltinCheck(
+    "known_in_time", 2, "No fact becomes known only after it was ingested; what is always known has not changed."
+)
 NO_FUTURE: Final = BuiltinCheck(
-    "no_future", 1, "No row knows the future: facts that become known later are falsified, and no feature moves."
+    "no_future",
+    2,
+    "No row asked by a moment knows what became known later: falsified, it moves no feature. Looked at: some moments.",
 )
 PREDICTIONS: Final = BuiltinCheck("predictions", 1, "Every prediction is a probability; none is null.")
 FLOORS: Final = BuiltinCheck("floors", 1, "Every metric with a declared floor reaches it.")

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.declare.contracts import FeatureContract, FrameContract, SourceContract
@@ -17,6 +17,9 @@ from ml_assets.lib.declare.where import of_function
 
 Params = Mapping[str, Any]
 """Parameters of a model, as its function receives them."""
+
+MOMENTS: Final = 8
+"""At how many moments the leakage check of a frame falsifies the future, unless its declaration asks for more."""
 
 EngineName = Literal["duckdb", "spark"]
 
@@ -120,6 +123,16 @@ class Source(Declaration):
     append: bool = False
     partition_by: tuple[str, ...] = ()
 
+    @property
+    def knowledge(self) -> dict[str, Any]:
+        """When what is known, as JSON: part of what the source, and every frame made from it, is judged by."""
+        return {"known_from": self.known_from, "always_known": self.always_known, "known_at": dict(self.known_at)}
+
+    @property
+    def known_times(self) -> dict[str, str]:
+        """For each column that is known later than its row the column that says when, which is known then, too."""
+        return {**{time: time for time in self.known_at.values()}, **self.known_at}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split(Declaration):
@@ -196,6 +209,7 @@ class Frame(Declaration):
         split: Name of the split table, which is that of the source it splits.
         contract: Columns of the spine, and ``split``.
         label: Column to be predicted.
+        moments: At how many moments the leakage check falsifies the future; at least 2, the first and the last cutoff.
         deterministic: False opts out of the refusals of `ml_assets.lib.declare.determinism`.
     """
 
@@ -204,6 +218,7 @@ class Frame(Declaration):
     split: str
     contract: type[FrameContract]
     label: str = "label"
+    moments: int = MOMENTS
     deterministic: bool = True
 
 

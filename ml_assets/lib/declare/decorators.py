@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameContract, SourceContract
-from ml_assets.lib.declare.declarations import EngineName, Entity, FeatureView, Frame, Model, Params, Source, Split
+from ml_assets.lib.declare.declarations import (
+    MOMENTS,
+    EngineName,
+    Entity,
+    FeatureView,
+    Frame,
+    Model,
+    Params,
+    Source,
+    Split,
+)
 from ml_assets.lib.declare.package_file import PackageFile
 from ml_assets.lib.declare.rules import Rule
 from ml_assets.lib.declare.where import of_function
@@ -162,6 +172,7 @@ def frame(
     split: str,
     contract: type[FrameContract] | None = None,
     label: str = "label",
+    moments: int = MOMENTS,
     name: str | None = None,
     rules: tuple[Rule, ...] = (),
     allow_stale: bool = False,
@@ -182,6 +193,7 @@ def frame(
             split=split,
             contract=_given(contract, FrameContract, function),
             label=label,
+            moments=moments,
             deterministic=deterministic,
         )
 

@@ -10,6 +10,7 @@ from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, Duplic
 from ml_assets.lib.core.names import SPLIT
 from ml_assets.lib.declare.checks import RESERVED
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Split
+from ml_assets.lib.declare.knowledge import mistakes_of_knowledge
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -36,7 +37,7 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     found = list(_columns(declarations, decl, expression))
     yield from found
     if not found:
-        yield from _time_of_knowledge(declarations, decl)
+        yield from mistakes_of_knowledge(declarations, decl, expression)
         yield from _rule_expressions(declarations, decl)
 
 
@@ -65,26 +66,6 @@ def _columns(
             f"{column.type} in the contract",
             remedy=f"{remedy}; .cast({column.type!r}) converts",
         )
-
-
-def _time_of_knowledge(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
-    """Values of a view made from facts that are known at a time which its event timestamp does not depend on."""
-    if not isinstance(decl, FeatureView):
-        return
-    lineage = declarations.lineage(decl)
-    known = {
-        f"{name}.{column}": f"{name}.{time}"
-        for name in decl.parameters
-        for column, time in declarations.sources[name].known_at.items()
-    }
-    for value in declarations.view_values(decl.ref):
-        for column in lineage[value].value:
-            if column in known and known[column] not in lineage["event_timestamp"].value:
-                yield DeclarationError(
-                    f"{decl.place}: {value!r} is made from {column}, which is known at {known[column]}, "
-                    "but event_timestamp does not come from there",
-                    remedy=f"make event_timestamp from {known[column]}, or a model will learn from the future",
-                )
 
 
 def mistakes_of_rules(decl: Declaration) -> Iterator[DeclarationError]:

@@ -155,6 +155,20 @@ class Declarations:
             *(column for column in written if column.name == SPLIT),
         )
 
+    def spine_inputs(self, frame: Frame, feature_version: str) -> tuple[str, ...]:
+        """Columns of the spine of *frame* that reach a model: categories that models take, and keys of views."""
+        taken = {name for model in self.models.values() if model.frame == frame.name for name in model.categories}
+        taken |= {key for ref in self.feature_versions[feature_version] for key in self.view(ref).keys.keys}
+        return tuple(name for name in frame.contract.names() if name in taken and name != SPLIT)
+
+    def known(self, frame: Frame, feature_version: str) -> Json:
+        """What the leakage check of *frame* takes for known when: of every source of its spine and views."""
+        views = [self.view(ref) for ref in self.feature_versions[feature_version]]
+        names = sorted({*frame.parameters, *(name for view in views for name in view.parameters)})
+        sources = {name: self.sources[name].knowledge for name in names if name in self.sources}
+        inputs = list(self.spine_inputs(frame, feature_version))
+        return {"sources": sources, "inputs": inputs, "moments": frame.moments}
+
     def expression(self, decl: Expressed) -> ir.Table:
         """What *decl* computes, on unbound tables named and typed as its parameters' contracts say.
 
@@ -233,6 +247,8 @@ class Declarations:
                 "contract": contract.rules_json(),
                 "rules": [self._rule(rule, contract) for rule in decl.rules],
                 "builtin": builtin.numbers(decl.stage),
+                **({"known": decl.knowledge} if isinstance(decl, Source) else {}),
+                **({"known": self.known(decl, feature_version)} if isinstance(decl, Frame) and feature_version else {}),
             }
         )
 

@@ -137,6 +137,11 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             remedy="say known_from='<column>' (often the ingestion or event time), or always_known=True for reference "
             "data and timetables, whose rows are known before anything is asked",
         )
+    if any(column.name == source.known_from and column.nullable for column in source.contract.columns()):
+        yield ContractMismatch(
+            f"{source.place}: known_from names {source.known_from!r}, which is nullable in {source.contract.__name__}",
+            remedy="leave out nullable=True: a row that says no time is known to nobody",
+        )
     times = {*source.known_at.values(), *(name for name in (source.event_time, source.known_from) if name)}
     for name in sorted(times):
         if types.get(name) != TIMESTAMP:
@@ -250,6 +255,11 @@ def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationErro
                 f"{frame.place} is split by {frame.split}, but split version {version!r} splits {split.of}",
                 remedy="keep to one split table, since every frame has every split version",
             )
+    if frame.moments < 2:  # noqa: PLR2004  (the first cutoff and the last)
+        yield DeclarationError(
+            f"{frame.place} has moments={frame.moments!r}",
+            remedy="give a whole number from 2: the leakage check looks at the first cutoff, the last, and between",
+        )
     for feature_version in declarations.feature_versions:
         yield from _features(declarations, frame, feature_version)
 

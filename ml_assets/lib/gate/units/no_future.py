@@ -1,106 +1,403 @@
-"""No feature knows the future, shown by construction: falsify it, and nothing that was asked before may move.
+"""The leakage check of a frame: what becomes known after a moment is falsified, and no feature asked before may move.
 
-Every fact that becomes known after a moment is replaced by a wrong one or never becomes known, the views are computed
-anew from that, and the rows asked shortly before the moment are joined again. A row that differs used a fact that
-nobody knew at its cutoff.
+At several moments over the whole range of cutoffs the feature views are computed again from each of the worlds of
+`ml_assets.lib.gate.units.worlds`, and rows asked at or before the moment are joined again. Columns of the spine that
+are model input or keys of views keep the same law. A value that differs used something that nobody knew.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
+from ml_assets.lib.core.errors import EngineError
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
 from ml_assets.lib.core.publication import CheckResult
+from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare.checks import NO_FUTURE
-from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
+from ml_assets.lib.declare.knowledge import row_local
+from ml_assets.lib.declare.plain import EXAMPLES, plain
+from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.units.worlds import Fact, Falsifier, World, extremes, facts_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from ml_assets.lib.declare.declarations import FeatureView, Frame
+    from ml_assets.lib.declare.versions import ViewRef
     from ml_assets.lib.engines.protocol import Session
     from ml_assets.lib.gate.units.frames import FrameBuilder
 
-_WINDOW: Final = timedelta(days=2)
-"""Rows asked this long before the moment are looked at: those that a leak would reach first."""
-_WRONG_BY: Final = 997
-_WRONG_BY_S: Final = 3 * 86_400 + 7 * 3_600 + 13 * 60 + 17
-"""So that every part of a time is wrong: day, hour, minute and second."""
+ROWS: Final = 1_000
+"""Rows that are compared at a moment: so many of the last that were asked by then, and so many of the earlier ones."""
+
+LARGE_ROWS: Final = 5_000_000
+"""Rows of a source above which only a share of its entities is looked at; the verdict says which share."""
+
+_SHARES: Final = 2**32
+_IN_FRAME: Final = "in the frame"
+_AGAIN: Final = "without the future"
 
 
 def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Commit) -> CheckResult:
-    """The check of *frame*, whose inputs are read at *pin*; the moment is the median cutoff. An empty frame passes."""
-    import ibis
+    """Judge *frame*, whose inputs are read at *pin*.
 
-    middle = frame.order_by(EVENT_TIMESTAMP).limit(1, offset=int(frame.count().execute()) // 2)
-    rows = middle.select(EVENT_TIMESTAMP).to_pyarrow().to_pylist()
-    if not rows:
-        return CheckResult(check=NO_FUTURE.name, passed=True, figures={"rows": 0})
-    moment: datetime = rows[0][EVENT_TIMESTAMP]
-    cutoff = frame[EVENT_TIMESTAMP]
-    asked = session.persist(frame.filter((cutoff <= ibis.literal(moment)) & (cutoff > ibis.literal(moment - _WINDOW))))
-    spine = asked.drop(*builder.values)
-    again = builder.joined(session, spine, _views(builder, session, pin, moment))
-    if builder.frame.allow_stale:  # the views may be older than the sources: both sides are computed from these
-        asked = builder.joined(session, spine, _views(builder, session, pin, None))
-    moved = session.persist(again.difference(asked.select(*again.columns), distinct=False))
-    count = int(moved.count().execute())
+    Returns:
+        ``counts`` has the number of rows per column that moved, ``examples`` both values with the moment, the world and
+        the facts that moved them. Not applicable where no source says that anything becomes known over time, or the
+        frame has no rows.
+
+    Raises:
+        EngineError: An expression cannot be computed from what was known at a moment.
+    """
+    proof = _Proof(builder, session, frame, pin)
+    if not proof.facts:
+        names = ", ".join(f"sources/{name}" for name in proof.names)
+        return _not_applicable(f"nothing of {names} is declared to become known over time (known_from=, known_at=)")
+    moments = proof.moments()
+    if not moments:
+        return _not_applicable("the frame has no rows")
+    found = [moved for moment in moments for moved in proof.at(moment)]
+    rows: dict[str, set[str]] = {}
+    for moved in found:
+        rows.setdefault(moved.column, set()).update(moved.keys)
     return CheckResult(
         check=NO_FUTURE.name,
-        passed=count == 0,
-        rows_failed=count,
-        counts={"features moved by facts of the future": count} if count else {},
-        examples=tuple(plain_rows(moved, EXAMPLES)),
-        figures={"moment": moment.isoformat(), "rows": int(asked.count().execute())},
+        passed=not found,
+        rows_failed=len(set().union(*rows.values())),
+        counts={f"{column}: moved by facts of the future": len(keys) for column, keys in rows.items()},
+        examples=tuple(example for moved in found for example in moved.examples)[:EXAMPLES],
+        figures=proof.figures(moments),
     )
 
 
-def _views(builder: FrameBuilder, session: Session, pin: Commit, moment: datetime | None) -> list[ViewJoin]:
-    """The views of the frame, computed from sources that are falsified after *moment*, or true ones without it."""
-    declarations, joins = builder.systems.declarations, []
-    for ref in declarations.feature_versions[builder.feature_version]:
-        view = declarations.view(ref)
-        sources = {name: _falsified(builder, session, name, pin, moment) for name in view.parameters}
-        table = session.persist(session.bind(declarations.expression(view), sources))
-        values = declarations.view_values(ref)
-        joins.append(ViewJoin(name=ref.name, table=table, keys=view.keys.keys, ttl=view.ttl, values=values))
-    return joins
+def _not_applicable(reason: str) -> CheckResult:
+    return CheckResult(check=NO_FUTURE.name, passed=False, not_applicable=reason)
 
 
-def _falsified(builder: FrameBuilder, session: Session, name: str, pin: Commit, moment: datetime | None) -> ir.Table:
-    """The source *name* at *pin*, with every fact that becomes known after *moment* (if one is given) made wrong."""
-    import ibis
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """A column of some rows that differs in another world."""
 
-    known_at = builder.systems.declarations.sources[name].known_at
-    table = session.read(Unit("sources", name).table, pin)
-    if moment is None:
-        return table
-    late = {when: table[when] > ibis.literal(moment) for when in known_at.values()}
-    never = {when: late[when] & (table[when].epoch_seconds() // 60 % 2 == 0) for when in known_at.values()}
-    columns = {**{when: when for when in known_at.values()}, **known_at}
-    wrong = {
-        column: ibis.cases(
-            (never[when], ibis.null(table[column].type())),
-            (late[when], _wrong(table[column])),
-            else_=table[column],
+    column: str
+    keys: frozenset[str]
+    examples: Sequence[Mapping[str, Json]]
+
+
+@dataclass
+class _Proof:
+    """The check of one frame, with what it reads once."""
+
+    builder: FrameBuilder
+    session: Session
+    frame: ir.Table
+    pin: Commit
+    compared: int = field(default=0, init=False)
+    shares: dict[str, float] = field(default_factory=dict, init=False)
+    _falsifiers: dict[str, Falsifier] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def views(self) -> list[tuple[ViewRef, FeatureView]]:
+        """The views of the frame."""
+        declarations = self.builder.systems.declarations
+        return [(ref, declarations.view(ref)) for ref in declarations.feature_versions[self.builder.feature_version]]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Sources of the views and of the spine."""
+        named = [name for _, view in self.views for name in view.parameters]
+        return tuple(dict.fromkeys([*named, *self.builder.frame.parameters]))
+
+    @cached_property
+    def facts(self) -> dict[str, tuple[Fact, ...]]:
+        """What becomes known over time, by source; only of sources that have such."""
+        sources = self.builder.systems.declarations.sources
+        return {name: facts for name in self.names if (facts := facts_of(sources[name]))}
+
+    @cached_property
+    def key(self) -> str:
+        """The column that identifies a row of the frame."""
+        return self.builder.systems.declarations.splits[self.builder.split_version].key
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the spine that must be seen to keep the law: of those that models take and the keys of views.
+
+        A column that is made from other columns of the same row, none of which is known later, keeps it as it is.
+        """
+        declarations, frame = self.builder.systems.declarations, self.builder.frame
+        late = {(fact.source, column) for fact in self._facts_of(frame) for column in fact.columns}
+        rows = {fact.source for fact in self._facts_of(frame) if not fact.columns and fact.source != frame.split}
+        expression = declarations.expression(frame)
+
+        def may_move(name: str) -> bool:
+            leaves = row_local(expression, name)
+            return leaves is None or bool(leaves & late) or any(source in rows for source, _ in leaves)
+
+        declared = declarations.spine_inputs(frame, self.builder.feature_version)
+        return tuple(name for name in declared if name != self.key and may_move(name))
+
+    def figures(self, moments: Sequence[datetime]) -> dict[str, Json]:
+        """What was looked at."""
+        sources = self.builder.systems.declarations.sources
+        silent = [f"sources/{n}" for n in self.names if not (sources[n].known_from or sources[n].always_known)]
+        return {
+            "moments": [moment.isoformat() for moment in moments],
+            "rows compared": self.compared,
+            "facts": [str(fact) for facts in self.facts.values() for fact in facts],
+            **({"share of entities": dict(self.shares)} if self.shares else {}),
+            **({"not proved, says nothing of when its rows are known": silent} if silent else {}),
+        }
+
+    def moments(self) -> list[datetime]:
+        """The first and the last cutoff, and quantiles of all cutoffs between."""
+        cutoffs = self.session.persist(self.frame.select(EVENT_TIMESTAMP).distinct())
+        count = int(cutoffs.count().to_pyarrow().as_py())
+        wanted = self.builder.frame.moments
+        places = sorted({round(number * (count - 1) / (wanted - 1)) for number in range(wanted)}) if count else []
+        ordered = cutoffs.order_by(EVENT_TIMESTAMP)
+        rows = [ordered.limit(1, offset=place).to_pyarrow().to_pylist()[0] for place in places]
+        return [row[EVENT_TIMESTAMP] for row in rows]
+
+    def at(self, moment: datetime) -> Iterator[_Moved]:
+        """What moves when the facts after *moment* are falsified."""
+        asked = self.session.persist(self._asked(moment))
+        self.compared += int(asked.count().to_pyarrow().as_py())
+        for world in World:
+            yield from self._spine_in(world, moment, asked)
+            yield from self._views_in(world, moment, asked)
+
+    def _asked(self, moment: datetime) -> ir.Table:
+        """Rows asked by *moment*: the last ones, which a leak would reach first, and a sample of the others."""
+        import ibis
+
+        known = self.frame.filter(self.frame[EVENT_TIMESTAMP] <= ibis.literal(moment))
+        last = known.order_by([ibis.desc(EVENT_TIMESTAMP), self.key]).limit(ROWS)
+        earlier = known.anti_join(last, self.key)
+        mixed = _digits(earlier[self.key])
+        sample = earlier.order_by(self.key if mixed is None else [mixed, self.key]).limit(ROWS)
+        return ibis.union(last, sample)
+
+    # -- views ---------------------------------------------------------------------------------------------------------
+
+    def _views_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[_Moved]:
+        """Values of the views that move in *world*."""
+        concerned = [pair for pair in self.views if any(_tells(world, self._facts_of(pair[1])))]
+        if not concerned:
+            return
+        values = self.builder.values
+        spine = asked.drop(*values)
+        again = self._joined(spine, concerned, world, moment, None)
+        true = asked
+        if self.builder.frame.allow_stale or self._is_sampled(concerned):
+            true = self._joined(spine, concerned, None, moment, None)
+        for ref, view in concerned:
+            columns = self.builder.systems.declarations.view_values(ref)
+            for moved in self._compared(true, again, columns, world, moment):
+                yield self._explained(moved, spine, (ref, view), world, moment)
+
+    def _facts_of(self, user: FeatureView | Frame) -> list[Fact]:
+        """The facts that *user* is computed from: the rows of its sources, and late columns that it reads."""
+        needed = self._needed(user)
+        return [
+            fact
+            for name in dict.fromkeys(user.parameters)
+            for fact in self.facts.get(name, ())
+            if not fact.columns or set(fact.columns) & set(needed.get(name, ()))
+        ]
+
+    def _needed(self, user: FeatureView | Frame) -> Mapping[str, Sequence[str]]:
+        return columns_needed(self.builder.systems.declarations.expression(user))
+
+    def _joined(
+        self,
+        spine: ir.Table,
+        views: Sequence[tuple[ViewRef, FeatureView]],
+        world: World | None,
+        moment: datetime,
+        facts: Sequence[Fact] | None,
+    ) -> ir.Table:
+        """*spine* with the values of *views*, computed in *world*, or from the sources as they are without one."""
+        declarations, joins = self.builder.systems.declarations, []
+        for ref, view in views:
+            tables = {name: self._source(name, view, world, moment, facts) for name in dict.fromkeys(view.parameters)}
+            table = self.session.bind(declarations.expression(view), tables)
+            values = declarations.view_values(ref)
+            joins.append(ViewJoin(name=ref.name, table=table, keys=view.keys.keys, ttl=view.ttl, values=values))
+        try:
+            return self.session.point_in_time(spine, joins)
+        except EngineError as error:
+            names = ", ".join(ref.view for ref, _ in views)
+            raise EngineError(
+                f"{names} cannot be computed from what was known at {moment.isoformat()} "
+                f"({world or 'nothing falsified'}): {error.problem}",
+                remedy=error.remedy,
+            ) from error
+
+    def _source(
+        self, name: str, view: FeatureView, world: World | None, moment: datetime, facts: Sequence[Fact] | None
+    ) -> ir.Table:
+        """The source *name* in *world*, as far as *view* is computed from it."""
+        falsifier = self._falsifier(name)
+        chosen = [fact for fact in self.facts.get(name, ()) if facts is None or fact in facts]
+        table = falsifier.known(world, moment, chosen) if world and chosen else falsifier.table
+        kept = self._entities_kept(name, view, table)
+        return table if kept is None else table.filter(kept)
+
+    def _falsifier(self, name: str) -> Falsifier:
+        if name not in self._falsifiers:
+            declarations = self.builder.systems.declarations
+            source = declarations.sources[name]
+            table = self.session.read(Unit("sources", name).table, self.pin, columns=self._columns(name))
+            views = [view for _, view in self.views if name in view.parameters]
+            self._falsifiers[name] = Falsifier(
+                source=source,
+                table=table,
+                extremes=extremes(table) if name in self.facts else {},
+                entities={key for view in views for key in view.keys.keys},
+            )
+        return self._falsifiers[name]
+
+    def _columns(self, name: str) -> tuple[str, ...]:
+        """Columns of the source that are used: by an expression, to tell what is known, to tell its rows apart."""
+        declarations = self.builder.systems.declarations
+        source = declarations.sources[name]
+        views = [view for _, view in self.views if name in view.parameters]
+        users: list[FeatureView | Frame] = [*views, self.builder.frame]
+        used = {column for user in users for column in self._needed(user).get(name, ())}
+        used |= {*source.contract.unique(), *source.known_times, *source.known_times.values()}
+        used |= {time for time in (source.known_from, source.event_time) if time}
+        return tuple(column for column in source.contract.names() if column in used)
+
+    # -- large sources -------------------------------------------------------------------------------------------------
+
+    def _is_sampled(self, views: Sequence[tuple[ViewRef, FeatureView]]) -> bool:
+        return any(self._share(name) < 1 for _, view in views for name in view.parameters)
+
+    def _share(self, name: str) -> float:
+        """The share of entities of a source that is looked at."""
+        rows = self.builder.systems.tables.head(Unit("sources", name).table, self.pin).rows
+        return min(1.0, LARGE_ROWS / max(rows, 1))
+
+    def _entities_kept(self, name: str, view: FeatureView, table: ir.Table) -> ir.BooleanValue | None:
+        """Rows of the entities that are looked at; ``None`` for all, also where rows cannot be told by entity."""
+        share = self._share(name)
+        if share >= 1 or not view.keys.keys:
+            return None
+        lineage = self.builder.systems.declarations.lineage(view)[view.keys.keys[0]]
+        columns = [path.partition(".")[2] for path in lineage.value if path.partition(".")[0] == name]
+        digits = _digits(table[columns[0]]) if len(columns) == 1 else None
+        if digits is None:
+            return None
+        self.shares[f"features/{view.name}@{view.version} of sources/{name}"] = round(share, 4)
+        kept: ir.BooleanValue = digits < f"{int(share * _SHARES):08x}"
+        return kept
+
+    # -- spine ---------------------------------------------------------------------------------------------------------
+
+    def _spine_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[_Moved]:
+        """Columns of the spine that move in *world*. A row that is not there any more is not compared.
+
+        Which rows a frame has may depend on the future, as labels do. The asked row itself, in the source that is
+        split, is the question: it is given, but for its columns that are known later.
+        """
+        facts = self._facts_of(self.builder.frame)
+        if not self.inputs or not any(_tells(world, facts)):
+            return
+        again = self._spine(world, moment, asked, facts)
+        for moved in self._compared(asked, again, self.inputs, world, moment):
+            alone = [
+                fact
+                for fact in facts
+                if self._compared(asked, self._spine(world, moment, asked, [fact]), (moved.column,), world, moment)
+            ]
+            yield _because(moved, alone or facts)
+
+    def _spine(self, world: World, moment: datetime, asked: ir.Table, facts: Sequence[Fact]) -> ir.Table:
+        """The spine's rows of *asked*, computed in *world*, in which *facts* are falsified."""
+        frame, tables = self.builder.frame, {}
+        for name in dict.fromkeys(frame.parameters):
+            chosen = [fact for fact in facts if fact.source == name]
+            falsifier = self._falsifier(name)
+            given = asked[self.key] if name == frame.split else None
+            tables[name] = falsifier.known(world, moment, chosen, given) if chosen else falsifier.table
+        spine = self.session.bind(self.builder.systems.declarations.expression(frame), tables)
+        return spine.semi_join(asked, self.key)
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def _compared(
+        self, true: ir.Table, again: ir.Table, columns: Sequence[str], world: World, moment: datetime
+    ) -> list[_Moved]:
+        """The *columns* of which some rows differ between *true* and *again*."""
+        if not columns:
+            return []
+        before = true.select(
+            EVENT_TIMESTAMP, __key=true[self.key], **{f"__{i}": true[c] for i, c in enumerate(columns)}
         )
-        for column, when in columns.items()
-    }
-    return table.mutate(**wrong) if wrong else table
+        after = again.select(self.key, *columns)
+        pairs = before.join(after, [before["__key"] == after[self.key]])
+        differs = [~pairs[column].identical_to(pairs[f"__{i}"]) for i, column in enumerate(columns)]
+        (counts,) = pairs.aggregate(**{f"n{i}": one.sum() for i, one in enumerate(differs)}).to_pyarrow().to_pylist()
+        found = []
+        for i, column in enumerate(columns):
+            if not counts[f"n{i}"]:
+                continue
+            moved = pairs.filter(differs[i]).select(
+                EVENT_TIMESTAMP, **{self.key: pairs["__key"], _IN_FRAME: pairs[f"__{i}"], _AGAIN: pairs[column]}
+            )
+            rows = moved.order_by([EVENT_TIMESTAMP, self.key]).limit(2 * ROWS).to_pyarrow().to_pylist()
+            examples = [
+                {
+                    self.key: plain(row[self.key]),
+                    EVENT_TIMESTAMP: plain(row[EVENT_TIMESTAMP]),
+                    "feature": column,
+                    _IN_FRAME: plain(row[_IN_FRAME]),
+                    _AGAIN: plain(row[_AGAIN]),
+                    "moment": moment.isoformat(),
+                    "world": str(world),
+                }
+                for row in rows[:EXAMPLES]
+            ]
+            found.append(_Moved(column=column, keys=frozenset(str(row[self.key]) for row in rows), examples=examples))
+        return found
+
+    def _explained(
+        self, moved: _Moved, spine: ir.Table, pair: tuple[ViewRef, FeatureView], world: World, moment: datetime
+    ) -> _Moved:
+        """*moved* with the facts of the view's sources that move it, each falsified alone."""
+        facts = [fact for fact in self._facts_of(pair[1]) if any(_tells(world, [fact]))]
+        if len(facts) == 1:
+            return _because(moved, facts)
+        true = self._joined(spine, [pair], None, moment, None)
+        alone = [
+            fact
+            for fact in facts
+            if self._compared(true, self._joined(spine, [pair], world, moment, [fact]), (moved.column,), world, moment)
+        ]
+        return _because(moved, alone or facts)
 
 
-def _wrong(column: ir.Value) -> ir.Value:
-    """Another value than *column*'s, of the same type, still in the future where it is a time."""
-    import ibis
-    import ibis.expr.datatypes as dt
+def _tells(world: World, facts: Sequence[Fact]) -> Iterator[Fact]:
+    """The facts that *world* falsifies: only rows can be invented."""
+    return (fact for fact in facts if world != World.CROWDED or not fact.columns)
 
+
+def _because(moved: _Moved, facts: Sequence[Fact]) -> _Moved:
+    told = "; ".join(map(str, facts))
+    return _Moved(
+        column=moved.column, keys=moved.keys, examples=[{**example, "moved by": told} for example in moved.examples]
+    )
+
+
+def _digits(column: ir.Value) -> Any:
+    """Eight digits that follow from a value as if by chance; ``None`` for a type without one spelling."""
     kind = column.type()
-    if isinstance(kind, dt.Timestamp):
-        return column + ibis.interval(seconds=_WRONG_BY_S)
-    if isinstance(kind, dt.Boolean):
-        return ~column
-    if isinstance(kind, dt.Numeric):
-        return (column.fill_null(0) + _WRONG_BY).cast(kind)
-    return column.fill_null("") + ibis.literal("?")
+    if not (kind.is_string() or kind.is_integer() or kind.is_date()):
+        return None
+    return column.cast("string").hexdigest("md5").substr(0, 8)

@@ -67,7 +67,7 @@ class TableWork(Work):
             table = session.read(self.unit.table, at)
             summing = beside.submit(self.row_sum, session, table, at)
             upstream = _Upstream(session, self.inputs, pin)
-            results = [self.contract.audit(table), *self.own_checks(table)]
+            results = [self.contract.audit(table), *self.own_checks(session, table, at, pin)]
             results += [rule.audit(table, upstream) for rule in self.table_rules]
             schema = self.contract.arrow_schema()
             head = tables.head(self.unit.table, at)
@@ -82,8 +82,8 @@ class TableWork(Work):
             )
         return Judged(outputs=(output,), verdict=tuple(results))
 
-    def own_checks(self, table: ir.Table) -> list[CheckResult]:
-        """Checks that come with the kind of unit rather than from its declaration."""
+    def own_checks(self, session: Session, table: ir.Table, at: Commit, pin: Commit) -> list[CheckResult]:
+        """Checks that come with the kind of unit rather than from its declaration: of *table*, which lies at *at*."""
         return []
 
     def row_sum(self, session: Session, table: ir.Table, at: Commit) -> RowSum:
@@ -260,15 +260,20 @@ class SourceWork(TableWork):
         """The time of ingestion, which facts must not be later than."""
         self._ingested_at = datetime.fromisoformat(publication.extra["ingest"]["at"])
 
-    def own_checks(self, table: ir.Table) -> list[CheckResult]:
-        """At least one row, and no fact that becomes known only after it was ingested."""
-        import ibis
-
+    def own_checks(self, session: Session, table: ir.Table, at: Commit, pin: Commit) -> list[CheckResult]:
+        """At least one row; no fact that becomes known only after it was ingested; what is always known stays."""
         rows = int(table.count().execute())
         empty = CheckResult(
             check=NOT_EMPTY.name, passed=rows > 0, counts={} if rows else {"no rows": 1}, figures={"rows": rows}
         )
-        times = sorted({*self.declaration.known_at.values()})
+        return [empty, self._known_in_time(table) or self._always_known(session, table, at, pin)]
+
+    def _known_in_time(self, table: ir.Table) -> CheckResult | None:
+        """What the check says of facts that are known only after they were ingested; ``None`` if there are none."""
+        import ibis
+
+        source = self.declaration
+        times = sorted({*source.known_at.values(), *([source.known_from] if source.known_from else [])})
         counts: dict[str, int] = {}
         examples: list[dict[str, Json]] = []
         for column in times:
@@ -276,15 +281,46 @@ class SourceWork(TableWork):
             if found := int(late.count().execute()):
                 counts[f"{column}: after ingestion"] = found
                 examples += plain_rows(late, EXAMPLES)
-        known = CheckResult(
+        if not counts:
+            return None
+        return CheckResult(
             check=KNOWN_IN_TIME.name,
-            passed=not counts,
+            passed=False,
             rows_failed=sum(counts.values()),
             counts=counts,
             examples=tuple(examples[:EXAMPLES]),
-            figures={"ingested_at": self._ingested_at.isoformat(timespec="seconds")},
+            figures=self._ingested(),
         )
-        return [empty, known]
+
+    def _always_known(self, session: Session, table: ir.Table, at: Commit, pin: Commit) -> CheckResult:
+        """A warning where a source that claims to be always known differs from what was published of it before.
+
+        Whoever asked before it changed saw other rows: frames made from it now know what nobody knew then.
+        """
+        before = self.systems.records.get(self.unit, pin) if self.declaration.always_known and at != pin else None
+        counts: dict[str, int] = {}
+        examples: list[dict[str, Json]] = []
+        if before is not None:
+            old = session.read(self.unit.table, before.audited)
+            names = [name for name in table.columns if name in old.columns and old[name].type() == table[name].type()]
+            one, other = old.select(names), table.select(names)
+            gone = one.difference(other)
+            differing = {"changed or gone": gone, "new": other.difference(one)}
+            found = {what: int(rows.count().execute()) for what, rows in differing.items()}
+            counts = {f"always_known: {what} since the last publication": n for what, n in found.items() if n}
+            examples = plain_rows(gone, EXAMPLES)
+        return CheckResult(
+            check=KNOWN_IN_TIME.name,
+            passed=not counts,
+            severity="warn" if counts else "error",
+            rows_failed=sum(counts.values()),
+            counts=counts,
+            examples=tuple(examples),
+            figures=self._ingested(),
+        )
+
+    def _ingested(self) -> dict[str, Json]:
+        return {"ingested_at": self._ingested_at.isoformat(timespec="seconds")}
 
     def extra(self) -> Mapping[str, Json]:
         """The files that were read, and when."""
