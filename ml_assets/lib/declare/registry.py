@@ -7,6 +7,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -251,6 +252,29 @@ class Declarations:
                 **({"known": self.known(decl, feature_version)} if isinstance(decl, Frame) and feature_version else {}),
             }
         )
+
+    def rules_of(self, unit: Unit) -> str | None:
+        """Hash of all that *unit* is judged by as it is declared now; ``None`` if it is not declared any more."""
+        if unit not in self._rules_of:
+            self._rules_of[unit] = self._find_rules(unit)
+        return self._rules_of[unit]
+
+    @cached_property
+    def _rules_of(self) -> dict[Unit, str | None]:
+        return {}
+
+    def _find_rules(self, unit: Unit) -> str | None:
+        declaration: Declaration | None = None
+        feature_version = None
+        if unit.stage == "sources":
+            declaration = self.sources.get(unit.name)
+        elif unit.stage == "splits":
+            declaration = self.splits.get(unit.version)
+        elif unit.stage == "features":
+            declaration = self.views.get((unit.name, int(unit.version)))
+        elif unit.stage == "frames" and unit.both[1] in self.feature_versions:
+            declaration, feature_version = self.frames.get(unit.name), unit.both[1]
+        return self.rules_hash(declaration, feature_version) if declaration else None
 
     def _rule(self, rule: Rule, contract: type[Contract]) -> Json:
         """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""
