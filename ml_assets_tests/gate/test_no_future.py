@@ -16,6 +16,7 @@ from ml_assets.lib.declare import Declarations, Entity, FeatureContract, Feature
 from ml_assets.lib.declare.versions import ViewRef
 from ml_assets.lib.gate.machinery import Machinery
 from ml_assets.lib.gate.outcome import Published, Refused, Unchanged
+from ml_assets.lib.gate.units import no_future
 from ml_assets_tests.gate import leaks
 from ml_assets_tests.gate.leaks import GALLERY
 from ml_assets_tests.gate.world import (
@@ -233,3 +234,15 @@ def test_no_model_learns_from_a_frame_that_was_not_judged_yet(place: Place) -> N
         with pytest.raises(StaleInput, match=r"needs frames/late@hash-s42__v1, which was not judged yet"):
             place.materialize(MODEL, machinery=tight)
         assert isinstance(place.materialize(FRAME, machinery=tight), Refused)
+
+
+def test_of_a_large_source_a_share_of_the_entities_is_looked_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict says which share; the leak is found all the same, and the honest twin passes."""
+    monkeypatch.setattr(no_future, "LARGE_ROWS", TRIPS // 2)
+    leak = check(place, leaks.total)
+    assert 0 < leak.rows_failed
+    assert leak.figures["share of entities"] == {
+        "features/longest@1 of sources/trips": 0.5,
+        "features/leak@1 of sources/trips": 0.5,
+    }
+    assert check(place, leaks.total_so_far).passed
