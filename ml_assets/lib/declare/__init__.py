@@ -3,17 +3,8 @@
 Importing this package imports neither Ibis nor pandera nor Dagster, so that a code location stays quick to load.
 """
 
-from ml_assets.lib.declare.contracts import (
-    Column,
-    Contract,
-    FeatureContract,
-    Field,
-    FrameContract,
-    Int32,
-    SourceContract,
-    SplitContract,
-    Timestamp,
-)
+from ml_assets.lib.declare.columns import Column, Field, Int32, Timestamp
+from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameContract, SourceContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView, Frame, Model, Params, Source, Split
 from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum

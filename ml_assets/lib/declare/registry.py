@@ -15,7 +15,8 @@ from ml_assets.lib.core.errors import DeclarationError, DuplicateName, NotIdenti
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
 from ml_assets.lib.core.recipe import Definition, Json, hash_of
 from ml_assets.lib.declare import checks as builtin
-from ml_assets.lib.declare.contracts import Column, Contract, FrameContract, SplitContract
+from ml_assets.lib.declare.columns import Column
+from ml_assets.lib.declare.contracts import Contract, FrameContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.identity import expr1, made_with
 from ml_assets.lib.declare.rules import Rule

@@ -15,7 +15,8 @@ from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, Duplic
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT, SPLITS
 from ml_assets.lib.core.partitioning import PERIODS, partition_fields
 from ml_assets.lib.core.recipe import canonical_json
-from ml_assets.lib.declare.contracts import Column, Contract
+from ml_assets.lib.declare.columns import Column
+from ml_assets.lib.declare.contracts import Contract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.expressions import mistakes_of_expression, mistakes_of_rules
 from ml_assets.lib.declare.versions import is_version, where_written
