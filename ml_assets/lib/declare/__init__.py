@@ -9,6 +9,7 @@ from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView,
 from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum
 from ml_assets.lib.declare.package_file import PackageFile
+from ml_assets.lib.declare.parts import by_hash, by_time
 from ml_assets.lib.declare.registry import Declarations, load
 from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
 from ml_assets.lib.declare.versions import ViewRef
@@ -35,6 +36,8 @@ __all__ = [
     "SplitContract",
     "Timestamp",
     "ViewRef",
+    "by_hash",
+    "by_time",
     "complete",
     "disjoint",
     "exact_sum",

@@ -33,7 +33,9 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     except DeclarationError as error:
         yield type(error)(f"{decl.place}: {error.problem}", remedy=error.remedy)
         return
-    found = list(_columns(declarations, decl, expression))
+    found = [*_columns(declarations, decl, expression)]
+    if not found and isinstance(decl, Split):
+        found += _parts(declarations, decl, expression)
     yield from found
     if not found:
         yield from _time_of_knowledge(declarations, decl)
@@ -64,6 +66,22 @@ def _columns(
             f"{decl.place}: column {column.name!r} is {found[column.name]} in the expression, "
             f"{column.type} in the contract",
             remedy=f"{remedy}; .cast({column.type!r}) converts",
+        )
+
+
+def _parts(declarations: Declarations, split: Split, expression: ir.Table) -> Iterator[DeclarationError]:
+    """Rows that get a part without having been asked, because what the part depends on may be null."""
+    from ml_assets.lib.declare.nulls import undecided
+
+    def nullable(table: str, column: str) -> bool:
+        columns = declarations.sources[table].contract.columns()
+        return next(found.nullable for found in columns if found.name == column)
+
+    if columns := undecided(expression, SPLIT, nullable):
+        yield ContractMismatch(
+            f"{split.place}: {SPLIT} depends on {', '.join(columns)}, which may be null: such a row is in no part, "
+            "or in that of the last case",
+            remedy="say what a null means: fill it (.fill_null), give it a first case (column.isnull()), or filter it",
         )
 
 

@@ -179,6 +179,8 @@ class Declarations:
 
         try:
             expression = function(*tables)
+        except DeclarationError as error:  # of a helper of this project, which knows the remedy
+            raise type(error)(f"{what} cannot be built: {error.problem}", remedy=error.remedy) from error
         except Exception as error:  # whatever a person's function may raise
             raise DeclarationError(
                 f"{what} cannot be built: {type(error).__name__}: {error}",
