@@ -1,4 +1,4 @@
-"""Contracts judge alike on every engine, and as Python would: patterns, bounds, nulls, numbers that are not finite."""
+"""Contracts and rules judge alike on every engine: patterns, bounds, nulls, what is not finite, nothing to compare."""
 
 from __future__ import annotations
 
@@ -8,11 +8,26 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
 
+import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
 from ml_assets.lib.core.publication import CheckResult
-from ml_assets.lib.declare import Column, Contract, Field, Int32, SourceContract, Timestamp
+from ml_assets.lib.declare import (
+    Column,
+    Contract,
+    Field,
+    Int32,
+    SourceContract,
+    Timestamp,
+    by_hash,
+    by_time,
+    complete,
+    disjoint,
+    label_rates,
+    ordered,
+    rule,
+)
 from ml_assets.lib.engines import Session, engine
 from ml_assets_tests.engines.stores import NoTables
 from ml_assets_tests.spark import JARS, MARKS
@@ -119,3 +134,141 @@ def test_what_is_not_is_counted(session: Session, column: str, value: object, ru
     found = judged(session, Values, [GOOD, GOOD | {"_id": "b", column: value}])
     assert dict(found.counts) == {f"{column}: {rule}": 1 for rule in rules}
     assert not found.passed
+
+
+def split_of(
+    session: Session, parts: list[str | None], key: str = "key", **columns: list[Any]
+) -> tuple[ir.Table, dict[str, ir.Table]]:
+    """An index of these parts, and the source it splits, with *columns* beside its key."""
+    keys = [f"f{i}" for i in range(len(parts))]
+    index = pa.table({key: pa.array(keys, pa.string()), "split": pa.array(parts, pa.string())})
+    source = pa.table({key: pa.array(keys, pa.string()), **{name: pa.array(v) for name, v in columns.items()}})
+    return session.offer(index), {"flights": session.offer(source)}
+
+
+def late(flights: ir.Table) -> ir.BooleanValue:
+    """A label."""
+    found: ir.BooleanValue = flights.delay > 15
+    return found
+
+
+HOURS: Final = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in range(6)]
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_ordered_asks_rows_without_a_time(session: Session, part: str) -> None:
+    """In whichever part they are: what has no time lies nowhere."""
+    index, upstream = split_of(session, ["train", "val", "test", part], ts=[*HOURS[:3], None])
+    result = ordered(by="ts", of="flights").audit(index, upstream)
+    assert (result.passed, dict(result.counts)) == (False, {"ordered_ts": 1})
+    assert result.examples[0]["key"] == "f3"
+
+
+@pytest.mark.parametrize(
+    ("parts", "passed", "reason"),
+    [
+        (["train", "val", "test"], True, ""),
+        (["train", "test", "test"], True, ""),
+        (["train", "train", "train"], False, "no row is in val or test"),
+        (["val", "val", "test"], False, "no row is in train"),
+        ([], False, "there are no rows"),
+        (["test", "val", "val"], False, ""),
+    ],
+)
+def test_ordered_compares_parts_that_are_there(
+    session: Session, parts: list[str | None], passed: bool, reason: str
+) -> None:
+    """What cannot be compared has not passed; what is in the wrong order fails, also without train."""
+    index, upstream = split_of(session, parts, ts=HOURS[: len(parts)])
+    result = ordered(by="ts", of="flights").audit(index, upstream)
+    assert (result.passed, result.not_applicable) == (passed, reason)
+    assert bool(result.counts) == (not passed and not reason)
+
+
+def test_label_rates_without_labels(session: Session) -> None:
+    """No label at all: nothing to compare. None in one part: that part has no rate, and fails."""
+    parts: list[str | None] = ["train", "train", "val", "test"]
+    rates = label_rates(of="flights", within=0.1, label=late)
+    index, upstream = split_of(session, parts, delay=pa.array([None] * 4, pa.int32()))
+    nothing = rates.audit(index, upstream)
+    assert (nothing.passed, nothing.not_applicable, nothing.counts) == (False, "no row has a label", {})
+    index, upstream = split_of(session, parts, delay=[20, 20, 20, None])
+    result = rates.audit(index, upstream)
+    assert (result.passed, dict(result.counts)) == (False, {"label_rates": 1})
+    assert {**result.examples[0]} == {"split": "test", "rate": None, "whole": None, "gap": None, "rule": "label_rates"}
+    shown = label_rates(of="flights", within=None, label=late).audit(index, upstream)
+    assert shown.passed
+    assert shown.figures == result.figures
+
+
+def test_disjoint_and_complete_of_nothing(session: Session) -> None:
+    """No group that is known, and no row: nothing was compared."""
+    index, upstream = split_of(session, ["train", "val"], tail=pa.array([None, None], pa.string()))
+    found = disjoint(by="tail", of="flights").audit(index, upstream)
+    assert (found.passed, found.not_applicable) == (False, "no row has a tail")
+    index, upstream = split_of(session, [])
+    found = complete(of="flights").audit(index, upstream)
+    assert (found.passed, found.not_applicable) == (False, "there are no rows")
+
+
+def test_complete_counts_keys_that_are_null(session: Session) -> None:
+    """A null equals nothing, on either side."""
+    index = session.offer(pa.table({"key": ["a", None], "split": ["train", "val"]}))
+    result = complete(of="flights").audit(index, {"flights": index.select("key")})
+    assert not result.passed
+    assert {row["problem"] for row in result.examples} == {"missing", "not in the source"}
+
+
+TAKEN: Final = ("split", "splits", "late", "rate", "whole", "gap", "labelled", "times", "problem", "train_end",
+                "val_end", "Split", "key_right", "split_right", "key")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_ready_made_rules_take_no_name(session: Session, name: str) -> None:
+    """Each rule finds the same, however the user's column is called that it reads, or the key."""
+    parts: list[str | None] = ["train", "val", "test", "train"]
+    values = ["a", "a", "b", None]
+    columns: dict[str, list[Any]] = {"delay": [20, 0, 20, 0], **({} if name == "key" else {name: values})}
+    index, upstream = split_of(session, parts, "key", **columns)
+    shared = disjoint(by=name, of="flights").audit(index, upstream)
+    assert shared.counts == ({} if name == "key" else {f"disjoint_{name}": 1})
+    assert ordered(by=name, of="flights").audit(index, upstream).counts == {f"ordered_{name}": 2}
+    rates = label_rates(of="flights", per=(name,), within=0.1, label=late).audit(index, upstream)
+    assert rates.counts == ({} if name == "key" else {"label_rates": 2})
+    if name.lower() != "split":
+        index, upstream = split_of(session, parts, key=name, delay=[20, 0, 20, 0])
+        assert complete(of="flights").audit(index, upstream).passed
+        assert label_rates(of="flights", within=0.5, label=late).audit(index, upstream).passed
+        assert not ordered(by="delay", of="flights").audit(index, upstream).passed
+
+
+@rule()
+def no_share_above_one(table: ir.Table) -> ir.Table:
+    """The share is at most one; of nothing it is not known."""
+    return table.filter(table.part / table.whole.nullif(0) > 1).select("id")
+
+
+def test_an_outcome_that_is_null_for_values_that_are_there_is_broken(session: Session) -> None:
+    """A rule says nothing about a null; about what is there it must say something."""
+    rows = {"id": [1, 2, 3, 4], "part": [1.0, 1.0, 3.0, None], "whole": [2.0, 0.0, 2.0, 2.0]}
+    result = no_share_above_one.audit(session.offer(pa.table(rows)), {})
+    assert dict(result.counts) == {"no_share_above_one": 1, "no_share_above_one: undecided": 1}
+    assert [(row["id"], row["rule"]) for row in result.examples] == [
+        (3, "no_share_above_one"), (2, "no_share_above_one: undecided"),
+    ]  # fmt: skip
+    good = {"id": [1, 4], "part": [1.0, None], "whole": [2.0, 2.0]}
+    assert no_share_above_one.audit(session.offer(pa.table(good)), {}).passed
+    nothing = no_share_above_one.audit(session.offer(pa.table(good)).limit(0), {})
+    assert (nothing.passed, nothing.not_applicable) == (False, "there are no rows")
+
+
+def test_split_helpers_on_rows(session: Session) -> None:
+    """The same parts on each engine; a null is in none."""
+    table = session.offer(pa.table({"k": ["a", "b", None, "é"], "t": pa.array([*HOURS[:3], None])}))
+    cut = {"val": HOURS[1], "test": HOURS[2]}
+    rows = table.select(
+        "k", hashed=by_hash(table.k, salt="s", train=0.5, val=0.5), timed=by_time(table.t, **cut)
+    ).to_pyarrow()
+    assert {row["k"]: (row["hashed"], row["timed"]) for row in rows.to_pylist()} == {
+        "a": ("val", "train"), "b": ("train", "val"), None: (None, "test"), "é": ("val", None),
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.declare.contracts import FeatureContract, FrameContract, SourceContract
 from ml_assets.lib.declare.package_file import PackageFile
-from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.versions import ViewRef
 from ml_assets.lib.declare.where import of_function
 

@@ -15,7 +15,7 @@ from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameContract, SourceContract
 from ml_assets.lib.declare.declarations import EngineName, Entity, FeatureView, Frame, Model, Params, Source, Split
 from ml_assets.lib.declare.package_file import PackageFile
-from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.where import of_function
 
 if TYPE_CHECKING:

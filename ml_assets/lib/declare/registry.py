@@ -19,7 +19,7 @@ from ml_assets.lib.declare.columns import Column
 from ml_assets.lib.declare.contracts import Contract, FrameContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.identity import expr1, made_with
-from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.source_identity import py1
 from ml_assets.lib.declare.validation import mistakes, mistakes_of_versions
 from ml_assets.lib.declare.versions import ViewRef, read_versions
