@@ -29,6 +29,7 @@ from ml_assets.lib.declare import (
     rule,
 )
 from ml_assets.lib.engines import Session, engine
+from ml_assets.lib.gate.units.frames import quality
 from ml_assets_tests.engines.stores import NoTables
 from ml_assets_tests.spark import JARS, MARKS
 
@@ -272,3 +273,15 @@ def test_split_helpers_on_rows(session: Session) -> None:
     assert {row["k"]: (row["hashed"], row["timed"]) for row in rows.to_pylist()} == {
         "a": ("val", "train"), "b": ("train", "val"), None: (None, "test"), "é": ("val", None),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e308, -1e308, 1e200])
+def test_figures_bear_every_double(session: Session, value: float) -> None:
+    """What no engine can square has no mean; the other columns have theirs, and no engine fails."""
+    rows = {"x": [1.0, value, None], "y": [1.0, 2.0, None], "n": pa.array([2**62, 2**62, None]), "t": ["a", None, "b"]}
+    figures = quality(session.offer(pa.table(rows)), 3)
+    assert figures["x"] == {"null_rate": 0.333333}
+    assert figures["y"] == {"null_rate": 0.333333, "mean": 1.5, "std": 0.707107}
+    assert figures["n"] == {"null_rate": 0.333333, "mean": 4.61169e18, "std": 0.0}
+    assert figures["t"] == {"null_rate": 0.333333}
+    assert figures.keys() == rows.keys()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
 from ml_assets.lib.core.names import SPLIT
 from ml_assets.lib.declare.checks import RESERVED
-from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Split
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Source, Split
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -39,7 +39,7 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     yield from found
     if not found:
         yield from _time_of_knowledge(declarations, decl)
-        yield from _rule_expressions(declarations, decl)
+        yield from mistakes_of_rule_expressions(declarations, decl)
 
 
 def _columns(
@@ -133,7 +133,9 @@ def mistakes_of_rules(decl: Declaration) -> Iterator[DeclarationError]:
                 )
 
 
-def _rule_expressions(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
+def mistakes_of_rule_expressions(
+    declarations: Declarations, decl: Source | Split | FeatureView | Frame
+) -> Iterator[DeclarationError]:
     """Rules that cannot be built on the columns of the table."""
     known = [
         version

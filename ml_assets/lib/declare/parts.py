@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.errors import DeclarationError
-from ml_assets.lib.declare.where import caller
+from ml_assets.lib.declare.where import user
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -41,7 +40,7 @@ def by_hash(text: ir.StringColumn, *, salt: str, train: float, val: float) -> ir
     import ibis
     import ibis.expr.types as ir
 
-    where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the call)
+    where = user()
     if not isinstance(text, ir.StringValue):
         raise DeclarationError(
             f"{where}: by_hash is given {_kind(text)}, which is no text", remedy="give a text; .cast('string') converts"
@@ -66,7 +65,7 @@ def by_time(moment: ir.TimestampColumn, *, val: datetime, test: datetime) -> ir.
     import ibis
     import ibis.expr.types as ir
 
-    where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the call)
+    where = user()
     if not isinstance(moment, ir.TimestampValue):
         raise DeclarationError(
             f"{where}: by_time is given {_kind(moment)}, which is no time", remedy="give a column of type Timestamp"

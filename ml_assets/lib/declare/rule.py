@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.publication import CheckResult, Severity
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
-from ml_assets.lib.declare.where import of_function
+from ml_assets.lib.declare.where import of_function, user
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -50,7 +50,7 @@ class Rule:
     def __post_init__(self) -> None:
         if self.severity not in get_args(Severity):
             raise DeclarationError(
-                f"{self.where}: rule {self.name!r} has severity {self.severity!r}", remedy="write 'error' or 'warn'"
+                f"{user()}: rule {self.name!r} has severity {self.severity!r}", remedy="write 'error' or 'warn'"
             )
 
     @property

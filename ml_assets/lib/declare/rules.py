@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.names import SPLIT
 from ml_assets.lib.core.publication import Severity
 from ml_assets.lib.declare.rule import Rule, rule
-from ml_assets.lib.declare.where import caller
+from ml_assets.lib.declare.where import user
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -26,7 +25,7 @@ def shares(*, train: float, val: float, test: float, within: float, severity: Se
     Raises:
         DeclarationError: A share is not between 0 and 1, they do not add up to 1, or *within* is no distance.
     """
-    where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the call; inspect would read the file)
+    where = user()
     wanted = {"train": train, "val": val, "test": test}
     _require_numbers(where, "shares", **wanted, within=within)
     if max(wanted.values()) > 1 or not math.isclose(sum(wanted.values()), 1.0):
@@ -78,7 +77,7 @@ def label_rates(
     Raises:
         DeclarationError: *per* is no tuple of texts, or *within* is no distance.
     """
-    where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the call; inspect would read the file)
+    where = user()
     given: object = per
     if isinstance(given, str):
         raise DeclarationError(f"{where}: label_rates has per={given!r}, a text", remedy=f"write per=({given!r},)")
@@ -154,7 +153,7 @@ def disjoint(*, by: str, of: str, severity: Severity = "error") -> Rule:
     Raises:
         DeclarationError: A name is no text.
     """
-    _require_texts(caller(sys._getframe(1)), "disjoint", by=by, of=of)  # noqa: SLF001 (the line of the call)
+    _require_texts(user(), "disjoint", by=by, of=of)
 
     def grouped(table: ir.Table, source: ir.Table) -> tuple[ir.Table, str]:
         joined, names = _beside(table, source, (by,))
@@ -184,7 +183,7 @@ def ordered(*, by: str, of: str, severity: Severity = "error") -> Rule:
     Raises:
         DeclarationError: A name is no text.
     """
-    _require_texts(caller(sys._getframe(1)), "ordered", by=by, of=of)  # noqa: SLF001 (the line of the call)
+    _require_texts(user(), "ordered", by=by, of=of)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
         timed, names = _beside(table, source, (by,))
@@ -216,7 +215,7 @@ def complete(*, of: str, severity: Severity = "error") -> Rule:
     Raises:
         DeclarationError: *of* is no text.
     """
-    _require_texts(caller(sys._getframe(1)), "complete", of=of)  # noqa: SLF001 (the line of the call)
+    _require_texts(user(), "complete", of=of)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
         import ibis
