@@ -59,6 +59,9 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     "model seed": (MODEL, "seed=0", "seed=0.5", "seed=0.5, which is not a whole number"),
     "model categories": (MODEL, '("car",)', '"car"', "categories='car', which is not a tuple"),
     "two decorators": (FRAME, "@frame(", "@frame(split='trips', contract=contracts.LateFrame)\n@frame(", "which is no function"),
+    "rule's name": (SPLIT, "@split(", "@rule(name=5)\ndef odd(t):\n    return t\n\n@split(", "rule 5 of"),
+    "rule of no function": (SPLIT, "@split(", "odd = rule()(3)\n\n@split(", "rule '' of 3 has no name, or is no function"),
+    "rule of a rule": (SPLIT, "@split(", "@rule()\n@rule()\ndef odd(t):\n    return t\n\n@split(", "or is no function"),
     # values of the right type
     "ttl beyond numbers": (VIEW, "days=7", "days=365_000", "has ttl datetime.timedelta(days=365000)"),
     "ttl negative": (VIEW, "days=7", "days=-1", "has ttl datetime.timedelta(days=-1)"),
@@ -84,6 +87,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     "label is the key": (FRAME, 'split="trips"', 'split="trips", label="trip"', "has label 'trip', which is its key"),
     "label is the part": (FRAME, 'split="trips"', 'split="trips", label="split"', "has label 'split', which is its key"),
     "value in other case": (CONTRACTS, "longest: Int32", "LABEL: Int32", "column 'LABEL' comes from the spine of late, where it is 'label' (case does not count), and from speed@1"),
+    "contract without columns": (SOURCE, "contracts.Trips", "SourceContract", "has no columns"),
+    "period of the name of a column": (SOURCE, "@source(", '@source(partition_by=("month(started)",), ', "partition_by month(started) is stored as started_month, which is also"),
     "entity of the time": (VIEW, '("car",))', '("car", "event_timestamp"))', "has key 'event_timestamp'"),
     # what cannot be imported
     "unknown argument": (MODEL, "seed=0", 'seed=0, trusted_=("x",)', "TypeError: model() got an unexpected keyword argument"),
@@ -104,6 +109,10 @@ def test_told(name: str, package: Package) -> None:
         package.edit(SPLIT, "import complete, split", "import complete, disjoint, label_rates, rule, shares, split")
     if name == "value in other case":
         package.edit(VIEW, "longest=", "LABEL=")
+    if name == "contract without columns":
+        package.edit(SOURCE, "PackageFile, source", "PackageFile, SourceContract, source")
+    if name == "period of the name of a column":
+        package.edit(CONTRACTS, "km: float", "started_month: float")
     package.edit(file, old, new)
     told = [error for error in package.mistakes() if says in error.problem]
     assert len(told) == 1, package.mistakes()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ml_assets.lib.core.errors import DeclarationError
@@ -48,6 +50,12 @@ class Rule:
     needs: Mapping[str, Callable[..., ir.IntegerScalar]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        name: object = self.name
+        if not isinstance(name, str) or not isinstance(self.failing, FunctionType | partial):
+            raise DeclarationError(
+                f"{user()}: rule {name!r} of {self.failing!r} has no name, or is no function",
+                remedy="write a function (table, <upstream>, …) -> the rows that break it, with @rule()",
+            )
         if self.severity not in get_args(Severity):
             raise DeclarationError(
                 f"{user()}: rule {self.name!r} has severity {self.severity!r}", remedy="write 'error' or 'warn'"
@@ -129,10 +137,11 @@ def rule(*, name: str | None = None, severity: Severity = "error") -> Callable[[
     """
 
     def declare(failing: Callable[..., Any]) -> Rule:
+        function: object = failing
         return Rule(
-            name=name or failing.__name__,
+            name=getattr(function, "__name__", "") if name is None else name,
             failing=failing,
-            upstream=tuple(inspect.signature(failing).parameters)[1:],
+            upstream=tuple(inspect.signature(failing).parameters)[1:] if isinstance(function, FunctionType) else (),
             severity=severity,
             description=inspect.getdoc(failing) or "",
         )

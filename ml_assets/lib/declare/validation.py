@@ -135,6 +135,12 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             remedy="give each file a label and the function one parameter of that name",
         )
     types = {column.name: column.type for column in source.contract.columns()}
+    if not types:
+        yield ContractMismatch(
+            f"{source.place}: {source.contract.__name__} ({source.contract.where}) has no columns",
+            remedy="write a class on SourceContract with a column for each of the table",
+        )
+        return
     for name in source.known_at:
         if name not in types:
             yield _unknown(
@@ -183,6 +189,11 @@ def _partitions(decl: Source | FeatureView) -> Iterator[DeclarationError]:
             yield _unknown(ContractMismatch, what, "column of its contract", types)
             continue
         kind = types[field.column]
+        if field.period is not None and field.name in types:
+            yield DuplicateName(
+                f"{decl.place}: partition_by {field} is stored as {field.name}, which is also a column",
+                remedy="rename the column, or use another period",
+            )
         if (field.period is not None) != (kind == TIMESTAMP) or kind.startswith("float"):
             yield ContractMismatch(
                 f"{decl.place}: partition_by says {field} and the column is {kind}",
