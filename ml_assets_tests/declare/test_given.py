@@ -79,6 +79,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     "feature versions as a list": (VERSIONS, '{"v1": ("speed@1",)}', '["v1"]', "FEATURE_VERSIONS is missing or is no"),
     "feature version as text": (VERSIONS, '("speed@1",)', '"speed@1"', "v1 is missing or is no tuple of texts"),
     "event time that is empty": (SOURCE, 'event_time="started"', 'event_time=""', "time '' is not a column"),
+    "table of its own": (SPLIT, "trips.select(", 'trips.anti_join(ibis.table({"trip": "string"}, name="gone"), "trip").select(', "the expression reads gone, which the function is not given"),
+    "table of other columns": (SPLIT, "trips.select(", 'trips.anti_join(ibis.table({"trip": "string"}, name="trips"), "trip").select(', "the expression reads trips, which"),
     # nulls where the machinery needs values, and names
     "known_from nullable": (SOURCE, 'known_from="started"', 'known_from="ended"', "known_from='ended' is nullable in Trips"),
     "spine's time nullable": (CONTRACTS, 'Field(description="Departure (UTC)")\n    label', 'Field(nullable=True, description="D")\n    label', "event_timestamp is nullable in LateFrame"),
@@ -106,6 +108,7 @@ def test_told(name: str, package: Package) -> None:
     """Once, with file and line of the package, and a remedy."""
     file, old, new, says = EDITS[name]
     if file == SPLIT:
+        package.edit(SPLIT, "from ml_assets", "import ibis\nfrom ml_assets")
         package.edit(SPLIT, "import complete, split", "import complete, disjoint, label_rates, rule, shares, split")
     if name == "value in other case":
         package.edit(VIEW, "longest=", "LABEL=")

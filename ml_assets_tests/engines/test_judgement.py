@@ -137,6 +137,13 @@ def test_what_is_not_is_counted(session: Session, column: str, value: object, ru
     assert not found.passed
 
 
+def test_an_outcome_that_nobody_knows_is_broken(session: Session) -> None:
+    """Of a value that is there; a null is asked nothing. No class could write this contract."""
+    column = Column(name="a", type="int64", nullable=True, constraints={"isin": (1, None)})
+    contract = SourceContract.of("Unknown", (column,), unique=(), description="", where="")
+    assert dict(judged(session, contract, [{"a": 1}, {"a": 2}, {"a": None}]).counts) == {"a: isin": 1}
+
+
 def split_of(
     session: Session, parts: list[str | None], key: str = "key", **columns: list[Any]
 ) -> tuple[ir.Table, dict[str, ir.Table]]:

@@ -33,13 +33,28 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     except DeclarationError as error:
         yield type(error)(f"{decl.place}: {error.problem}", remedy=error.remedy)
         return
-    found = [*_columns(declarations, decl, expression)]
+    found = [*_tables(declarations, decl, expression), *_columns(declarations, decl, expression)]
     if not found and isinstance(decl, Split):
         found += _parts(declarations, decl, expression)
     yield from found
     if not found:
         yield from _time_of_knowledge(declarations, decl)
         yield from mistakes_of_rule_expressions(declarations, decl)
+
+
+def _tables(
+    declarations: Declarations, decl: Split | FeatureView | Frame, expression: ir.Table
+) -> Iterator[DeclarationError]:
+    """Tables that *expression* reads and that are no parameter of the function: they have no rows."""
+    import ibis.expr.operations as ops
+
+    given = {name: declarations.sources[name].contract.ibis_schema() for name in decl.parameters}
+    read = expression.op().find(ops.UnboundTable)
+    if other := sorted({table.name for table in read if given.get(table.name) != table.schema}):
+        yield UnknownUpstream(
+            f"{decl.place}: the expression reads {', '.join(other)}, which the function is not given",
+            remedy="take the source as a parameter of the function instead of making a table",
+        )
 
 
 def _columns(
