@@ -12,7 +12,7 @@ from itertools import chain
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ml_assets.lib.core.errors import DeclarationError, DuplicateName, MLAssetsError, NotIdentifiable
+from ml_assets.lib.core.errors import AmbiguousMeaning, DeclarationError, DuplicateName, MLAssetsError, NotIdentifiable
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
 from ml_assets.lib.core.recipe import Definition, Json, hash_of
 from ml_assets.lib.declare import checks as builtin
@@ -284,13 +284,17 @@ class Declarations:
         """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""
         import ibis
 
+        from ml_assets.lib.declare.meaning import require_one_meaning
+
         tables = [ibis.table(contract.ibis_schema(), name="judged"), *(self._unbound(name) for name in rule.upstream)]
         what = f"rule {rule.name!r} ({rule.where})"
         failing = self._built(rule.failing, tables, what)
         try:
-            return {"name": rule.name, "severity": rule.severity, "failing": expr1(failing)}
-        except NotIdentifiable as error:
-            raise NotIdentifiable(f"{what}: {error.problem}", remedy=error.remedy) from error
+            identity = expr1(failing)
+            require_one_meaning(failing)
+        except (NotIdentifiable, AmbiguousMeaning) as error:
+            raise type(error)(f"{what}: {error.problem}", remedy=error.remedy) from error
+        return {"name": rule.name, "severity": rule.severity, "failing": identity}
 
 
 def load(package: ModuleType | str = DEFS) -> Declarations:
