@@ -10,7 +10,7 @@ import pytest
 
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.refs import Branch
-from ml_assets.lib.gate.records import output_prefix
+from ml_assets.lib.gate.records import output_prefixes
 from ml_assets_tests.scenarios.test_demo import SPLITS
 from ml_assets_tests.scenarios.user import User, edit
 
@@ -45,7 +45,7 @@ def touched(user: User) -> set[str]:
         owners = [
             str(unit)
             for unit in published
-            if row.path == unit.publication_path or row.path.startswith(output_prefix(unit))
+            if row.path == unit.publication_path or row.path.startswith(output_prefixes(unit))
         ]
         assert len(owners) == 1, f"{row.path} belongs to {owners}"
         found.add(owners[0])
