@@ -16,6 +16,7 @@ from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
+from ml_assets.lib.declare.checks import names as builtin_names
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ml_assets.lib.tracking.store import Tracking
 
 NOT_EVALUATED: Final = "not evaluated: there are no rows to judge"
+NO_RESULT: Final = "not evaluated: the verdict says nothing of this check; materialize it with --recompute"
+NOT_APPLICABLE: Final = "not applicable: "
+"""What the description of a check begins with that has not passed because there was nothing to judge."""
+NOT_PART: Final = "not part of this version"
 RECOMPUTE_TAG: Final = "ml_assets/recompute"
 PEOPLE_TAGS: Final = ("author", "ticket", "approved_by")
 """Run tags that reach commits and the publication."""
@@ -167,14 +172,14 @@ class Builder:
         links: metadata.Links,
     ) -> Iterator[Evaluated]:
         refused = outcome if isinstance(outcome, Refused) else None
-        checks = _check_results(asset, outcome, refused, links)
+        declaration = self.plan.declaration(asset, partition)
+        assert declaration is not None  # what is not part of a version has no outcome
+        checks = _check_results(asset, declaration, outcome, refused, links)
         if refused:
             context.log.error("%s failed its audit; branch %s is kept for inspection", outcome.unit, refused.branch)
             yield from checks
             return
         assert isinstance(outcome, _on_target())
-        declaration = self.plan.declaration(asset, partition)
-        assert declaration is not None
         found = metadata.of_outcome(outcome, links, self.plan.declarations, declaration, partition)
         if isinstance(outcome, Published):
             for sibling in self.plan.siblings(asset, partition):
@@ -251,24 +256,50 @@ def _run_of(context: dg.AssetExecutionContext, partition: Partition) -> Run:
 
 
 def _check_results(
-    asset: Asset, outcome: Outcome, refused: Refused | None, links: metadata.Links
+    asset: Asset, declaration: Declaration, outcome: Outcome, refused: Refused | None, links: metadata.Links
 ) -> list[dg.AssetCheckResult]:
-    """One result per declared check; a check of another version of the dataset does not apply to this one."""
+    """One result per check of the asset; one that the verdict lacks has not passed.
+
+    It is red where the partition's own declaration has it, and does not apply where only another version has it.
+    """
     found = {result.check: result for result in outcome.verdict}
-    missing = CheckResult(check="", passed=True, figures={"note": "not part of this version"})
-    return [
-        dg.AssetCheckResult(
-            check_name=name,
-            passed=found.get(name, missing).passed,
-            severity=_severity(found.get(name, missing)),
-            metadata=metadata.of_check(found.get(name, missing), outcome.unit, refused, links),
+    own = {*builtin_names(asset.stage), *(rule.name for rule in declaration.rules)}
+    results = []
+    for name in asset.checks:
+        result = found.get(name) or (_missing(declaration, name) if name in own else _of_another_version(name))
+        results.append(
+            dg.AssetCheckResult(
+                check_name=name,
+                passed=result.passed and not result.not_applicable,
+                severity=_severity(result),
+                description=_description_of(result, judged=name in found),
+                metadata=metadata.of_check(result, outcome.unit, refused, links),
+            )
         )
-        for name in asset.checks
-    ]
+    return results
+
+
+def _missing(declaration: Declaration, name: str) -> CheckResult:
+    """The result of a check that is declared, and was not evaluated."""
+    severity = next((rule.severity for rule in declaration.rules if rule.name == name), "error")
+    return CheckResult(check=name, passed=False, severity=severity)
+
+
+def _of_another_version(name: str) -> CheckResult:
+    """The result of a check that other versions of the dataset have."""
+    return CheckResult(check=name, passed=False, not_applicable=NOT_PART)
+
+
+def _description_of(result: CheckResult, *, judged: bool) -> str | None:
+    if result.not_applicable:
+        return f"{NOT_APPLICABLE}{result.not_applicable}"
+    return None if judged else NO_RESULT
 
 
 def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
+    """What does not apply stops nothing, like a warning."""
+    blocks = result.severity == "error" and not result.not_applicable
+    return dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
 
 
 def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
@@ -282,9 +313,18 @@ def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckRes
 
 
 def _not_part(asset: Asset, partition: Partition) -> dg.MaterializeResult[Any]:
-    """Green, with nothing stored: this version does not contain the dataset."""
+    """Materialized, with nothing stored: this version does not contain the dataset, so no check applies."""
     note = f"not part of {partition.key}"
-    checks = [dg.AssetCheckResult(check_name=name, passed=True, metadata={"note": note}) for name in asset.checks]
+    checks = [
+        dg.AssetCheckResult(
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{NOT_APPLICABLE}{note}",
+            metadata={"note": note},
+        )
+        for name in asset.checks
+    ]
     return dg.MaterializeResult(check_results=checks, data_version=dg.DataVersion("none"), metadata={"outcome": note})
 
 
@@ -310,6 +350,7 @@ def _report_sibling(
                 passed=check.passed,
                 metadata=check.metadata or {},
                 severity=check.severity,
+                description=check.description,
                 blocking=_is_blocking(asset, name),
                 partition=sibling.key,
             )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from ml_assets.lib.assets.build import NOT_EVALUATED, RECOMPUTE_TAG
+from ml_assets.lib.assets.build import NOT_APPLICABLE, NOT_EVALUATED, RECOMPUTE_TAG
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model
@@ -273,20 +273,30 @@ def _facts(unchanged: Unchanged, seconds: float) -> dict[str, Any]:
 def _of_events(asset: Asset, partition: Partition, result: dg.ExecuteInProcessResult) -> Result:
     """What Dagster's events say of one asset."""
     key = dg.AssetKey(asset.key.split("/"))
+    judged = [e for e in result.get_asset_check_evaluations() if (e.asset_key, e.partition) == (key, partition.key)]
+    failed = [e for e in judged if not e.passed]
+    inapplicable = [f"{e.check_name}: {e.description}" for e in failed if _does_not_apply(e)]
     for event in result.get_asset_materialization_events():
         found = event.materialization
         if found.asset_key == key and found.partition == partition.key:
             facts = {name: value.value for name, value in found.metadata.items()}
-            return _result(asset, partition, str(facts["outcome"]), facts=facts)
-    failed = [e for e in result.get_asset_check_evaluations() if e.asset_key == key and not e.passed]
-    if failed:
-        note = "; ".join(f"{e.check_name}: {_why(e)}" for e in failed if e.description != NOT_EVALUATED)
-        branch = next((e.metadata["lakefs_branch"].value for e in failed if "lakefs_branch" in e.metadata), None)
-        return _result(asset, partition, "refused", note=note + (f" (branch {branch})" if branch else ""))
+            return _result(asset, partition, str(facts["outcome"]), note="; ".join(inapplicable), facts=facts)
+    stopping = [e for e in failed if e.severity == dg.AssetCheckSeverity.ERROR]
+    if stopping:
+        notes = [f"{e.check_name}: {_why(e)}" for e in stopping if e.description != NOT_EVALUATED]
+        branch = next((e.metadata["lakefs_branch"].value for e in stopping if "lakefs_branch" in e.metadata), None)
+        note = "; ".join([*notes, *inapplicable]) + (f" (branch {branch})" if branch else "")
+        return _result(asset, partition, "refused", note=note)
     problem = next((_problem(e) for e in result.all_events if e.is_step_failure and e.step_key == _op(asset)), None)
     if problem is None:
         return _result(asset, partition, "blocked", note="something it needs failed in the same run")
     return _result(asset, partition, "failed", note=problem)
+
+
+def _does_not_apply(evaluation: dg.AssetCheckEvaluation) -> bool:
+    """Whether there was nothing to judge, though the check is one of this version."""
+    said = evaluation.description or ""
+    return said.startswith(NOT_APPLICABLE) and not said.startswith(f"{NOT_APPLICABLE}not part of ")
 
 
 def _why(evaluation: dg.AssetCheckEvaluation) -> str:
