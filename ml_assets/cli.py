@@ -90,14 +90,31 @@ def dev() -> None:
 @click.argument("assets", nargs=-1, metavar="[ASSET]...")
 @_split
 @_features
-@click.option("--changed", is_flag=True, help="Only what the gate does not find unchanged; starts no run for the rest.")
 @click.option(
-    "--recompute", is_flag=True, help="Compute even what is unchanged; overwrite what was changed behind the gate."
+    "--changed",
+    is_flag=True,
+    help="Only what the gate does not find unchanged; starts no run for the rest. Files and parameters that were given "
+    "stay until others are named.",
 )
 @click.option(
-    "--path", type=click.Path(path_type=Path), help="Of one source: ingest this file instead of its main one."
+    "--recompute",
+    is_flag=True,
+    help="Compute even what is unchanged, from what it was published from; overwrite what was changed behind the gate.",
 )
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of models: a declared parameter.")
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    help="Of one source: ingest this file instead of its main one. It stays the input until another file is named; "
+    "a source that is named without --path and --changed is ingested from the declared file.",
+)
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of models: a declared parameter. It stays until others are named or the declaration is edited; a model that "
+    "is named without --param and --changed is trained with the declared ones.",
+)
 @click.option(
     "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="author, ticket or approved_by, for the record."
 )

@@ -157,10 +157,19 @@ class Builder:
     def _work(
         self, context: dg.AssetExecutionContext, machinery: Machinery, asset: Asset, partition: Partition
     ) -> Work | None:
-        config: dict[str, Json] = dict(context.op_execution_context.op_config or {})
+        """The work on what the run config names; without any, what was given for what is published stays its input."""
+        named = _named_in(context)
+        config: dict[str, Json] = {
+            name: value for name, value in (context.op_execution_context.op_config or {}).items() if name in named
+        }
         path = config.pop("path", None)
         return machinery.plan.work(
-            machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
+            machinery.systems,
+            asset,
+            partition,
+            parameters=config,
+            path=Path(path) if path else None,
+            keep=not named,
         )
 
     def _report(
@@ -239,6 +248,13 @@ def _config_schema(declaration: Declaration) -> dict[str, dg.Field] | None:
     return None
 
 
+def _named_in(context: dg.AssetExecutionContext) -> set[str]:
+    """What the config of this step names; Dagster fills in defaults, which nobody named."""
+    run_config: Mapping[str, Any] = context.run.run_config
+    step = run_config.get("ops", {}).get(context.op_execution_context.op.name) or {}
+    return set(step.get("config") or {})
+
+
 def _is_blocking(asset: Asset, check: str) -> bool:
     """Everything blocks but rules that are declared as warnings."""
     severities = {rule.severity for d in asset.declarations for rule in d.rules if rule.name == check}
@@ -281,8 +297,8 @@ def _check_results(
 
 def _missing(declaration: Declaration, name: str) -> CheckResult:
     """The result of a check that is declared, and was not evaluated."""
-    severity = next((rule.severity for rule in declaration.rules if rule.name == name), "error")
-    return CheckResult(check=name, passed=False, severity=severity)
+    rule = next((rule for rule in declaration.rules if rule.name == name), None)
+    return CheckResult(check=name, passed=False, severity=rule.severity if rule else "error")
 
 
 def _of_another_version(name: str) -> CheckResult:

@@ -17,8 +17,10 @@ from ml_assets.lib.assets.build import NOT_APPLICABLE, NOT_EVALUATED, RECOMPUTE_
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model
+from ml_assets.lib.gate.causes import GIVEN
 
 if TYPE_CHECKING:
+    from ml_assets.lib.core.publication import Publication
     from ml_assets.lib.core.recipe import Json
     from ml_assets.lib.gate.machinery import Machinery
     from ml_assets.lib.gate.outcome import Unchanged
@@ -78,10 +80,19 @@ class Request:
     parameters: Mapping[str, Json] = field(default_factory=dict)
 
     def config(self, asset: Asset) -> dict[str, Json]:
-        """Run config of *asset*."""
-        if asset.stage == "sources" and self.path is not None:
-            return {"path": str(self.path)}
-        return dict(self.parameters) if asset.stage == "models" else {}
+        """Run config of *asset*: what was given, or, of an asset that is named by its key, what is declared.
+
+        Empty where nothing is named: after an edit (*changed*), to compute the same again (*recompute*), or by stage.
+        What was given for what is published stays its input then.
+        """
+        declared = asset.key in self.assets and not self.changed and not self.recompute
+        if asset.stage == "sources" and (declared or self.path is not None):
+            return {"path": None if self.path is None else str(self.path)}
+        if asset.stage == "models" and (declared or self.parameters):
+            model = asset.declarations[0]
+            assert isinstance(model, Model)
+            return {**model.params, **self.parameters}
+        return {}
 
 
 Started = Callable[[Sequence[str], str | None], None]
@@ -168,7 +179,12 @@ class Runner:
         path = config.pop("path", None)
         try:
             work = self.plan.work(
-                machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
+                machinery.systems,
+                asset,
+                partition,
+                parameters=config,
+                path=Path(path) if path else None,
+                keep=True,
             )
             unchanged = machinery.gate.unchanged(work) if work else None
         except MLAssetsError as error:
@@ -179,7 +195,8 @@ class Runner:
             return _result(asset, partition, f"not part of {partition.key}")
         if unchanged is None:
             return None
-        return _result(asset, partition, "unchanged", facts=_facts(unchanged, time.perf_counter() - began))
+        facts = _facts(unchanged, time.perf_counter() - began)
+        return _result(asset, partition, "unchanged", note=_given(unchanged.publication), facts=facts)
 
     def _never_reported(self, asset: Asset, partition: Partition) -> bool:
         """Whether Dagster shows nothing of it: a feature version that was just added, or another state folder."""
@@ -268,6 +285,14 @@ def _facts(unchanged: Unchanged, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         **unchanged.settled,
     }
+
+
+def _given(publication: Publication) -> str:
+    """What a person gave for what is published, and stays its input, in words."""
+    given = publication.extra.get(GIVEN, {})
+    if "path" in given:
+        return f"from {given['path']}, given by --path"
+    return f"with parameters that were given: {given['parameters']}" if "parameters" in given else ""
 
 
 def _of_events(asset: Asset, partition: Partition, result: dg.ExecuteInProcessResult) -> Result:

@@ -217,7 +217,15 @@ class Declarations:
         return lineage(self.expression(decl))
 
     def rules_hash(self, decl: Declaration, feature_version: str | None = None) -> str:
-        """Hash of all that *decl* is judged by: contract, rules, floors, the numbers of the built-in checks.
+        """Hash of all that *decl* is judged by.
+
+        Raises:
+            DeclarationError: As `judgement`.
+        """
+        return hash_of(self.judgement(decl, feature_version))
+
+    def judgement(self, decl: Declaration, feature_version: str | None = None) -> dict[str, Json]:
+        """All that *decl* is judged by: contract, rules, floors, the numbers of the built-in checks.
 
         A frame's depends on its feature version.
 
@@ -225,16 +233,14 @@ class Declarations:
             DeclarationError: A rule cannot be built on the table's columns, or has no identity.
         """
         if isinstance(decl, Model):
-            return hash_of({"floors": dict(decl.floors), "builtin": builtin.numbers(decl.stage)})
+            return {"floors": dict(decl.floors), "builtin": builtin.numbers(decl.stage)}
         assert isinstance(decl, Source | Split | FeatureView | Frame)
         contract = self.contract(decl, feature_version)
-        return hash_of(
-            {
-                "contract": contract.rules_json(),
-                "rules": [self._rule(rule, contract) for rule in decl.rules],
-                "builtin": builtin.numbers(decl.stage),
-            }
-        )
+        return {
+            "contract": contract.rules_json(),
+            "rules": [self._rule(rule, contract) for rule in decl.rules],
+            "builtin": builtin.numbers(decl.stage),
+        }
 
     def _rule(self, rule: Rule, contract: type[Contract]) -> Json:
         """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""

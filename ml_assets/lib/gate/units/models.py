@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from ml_assets.lib.core.publication import CheckResult, Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare.checks import FLOORS, PREDICTIONS
+from ml_assets.lib.gate.causes import GIVEN, MADE_FROM
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
+from ml_assets.lib.gate.units.given import given_parameters, kept_parameters
 from ml_assets.lib.gate.units.objects import read_object
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
@@ -38,7 +41,13 @@ PROBABILITY: Final = "probability"
 
 @dataclass(kw_only=True)
 class ModelWork(Work):
-    """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file."""
+    """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file.
+
+    Parameters that a person gave for what is published stay its input with `keep`, also when the model is trained
+    again because its frame, seed or a library changed. That ends when somebody gives others (those that are not named
+    are as declared then) or asks for the declared ones, and when the declaration's parameters or function change: who
+    edits them names them. Publications of earlier versions do not record what was given.
+    """
 
     systems: Systems
     model: Model
@@ -46,6 +55,29 @@ class ModelWork(Work):
     partition: str | None
     _mlflow_run: str | None = field(default=None, init=False)
     _begun: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Note which parameters are not as declared: a person gave them."""
+        self._note_given()
+
+    def _note_given(self) -> None:
+        self.given = given_parameters(self.model, self.parameters)
+
+    def follow(self, published: Publication | None) -> None:
+        """As any unit; see the class."""
+        if self.keep:
+            kept = kept_parameters(self.model, self.definition.identity, published) if published else {}
+            self.parameters = {**self.model.params, **kept}
+            self._note_given()
+
+    def same_given(self, published: Publication) -> bool:
+        """Whether both record the same given parameters, beside the same declared ones."""
+        return self.keep or MADE_FROM not in published.extra or self.given == published.extra.get(GIVEN)
+
+    def recorded(self, published: Publication) -> dict[str, Json]:
+        """The parameters, which the model's object holds."""
+        body = self.systems.lake.read(published.audited, published.unit.object_path)
+        return {"parameters": json.loads(body)["parameters"]} if body else {}
 
     @property
     def frame_input(self) -> str:

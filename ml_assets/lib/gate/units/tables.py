@@ -22,7 +22,9 @@ from ml_assets.lib.declare.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.declare.declarations import FeatureView, Source, Split
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
+from ml_assets.lib.gate.causes import of_recipe
 from ml_assets.lib.gate.systems import Systems
+from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, recorded_file
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -193,11 +195,94 @@ def read_bound(session: Session, expression: ir.Table, inputs: Mapping[str, Unit
 
 @dataclass(kw_only=True)
 class SourceWork(TableWork):
-    """A raw table from files: their hashes enter the recipe, names, sizes and time the publication."""
+    """A raw table from files: their hashes enter the recipe, names, sizes and time the publication.
+
+    A file that a person gave (`path`) in place of the declared main one stays the input of what is published. With
+    `keep`, the recipe is that of the given file, by its recorded hash; the file itself is needed only where the table
+    must be computed again. That ends when somebody gives another file or asks for the declared one, and when the
+    declaration names another main file. Meanwhile the content of the declared main file does not matter.
+
+    Where the table must be computed again (its function, its contract's columns, a library or another declared file
+    changed) and the given file is gone or holds something else, nothing is taken in its place: that is an error which
+    names the change, and the published table stays.
+
+    A publication of an earlier version does not record what was given: see `ml_assets.lib.gate.units.given`. One whose
+    file has the declared name and another content is taken to be made from the declared file, which has changed.
+
+    Attributes:
+        path: The file to read instead of the declared main one, if a person gave one.
+        files: The files that are read, by label.
+    """
 
     declaration: Source
-    files: Mapping[str, Path]
-    _ingested_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    path: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict, init=False)
+    _ingested_at: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    _recalled: Publication | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Hash the files, unless what is published says which they are."""
+        if not self.keep:
+            self._read_from(self.path)
+
+    def follow(self, published: Publication | None) -> None:
+        """As any unit; see the class.
+
+        Raises:
+            ConfigError: A file cannot be read, or the given one is needed and is not what it was.
+        """
+        if not self.keep:
+            return
+        given = kept_file(self.declaration, published) if published else None
+        if published is None or given is None:
+            self._read_from(None)
+            return
+        self._read_from(given.path, given)
+        if self.recipe({}, published) != published.recipe:
+            self._require_given(f"changed since: {', '.join(of_recipe(self, published))}")
+
+    def same_given(self, published: Publication) -> bool:
+        """Whether both were made from a given file, or neither."""
+        return self.keep or bool(self.given) == bool(recorded_file(self.declaration, published))
+
+    def recorded(self, published: Publication) -> dict[str, Json]:
+        """The hashes of its files."""
+        files = {file["label"]: file["sha256"] for file in published.extra["ingest"]["files"]}
+        return {"parameters": {**self.parameters, "files": files}}
+
+    def _read_from(self, path: Path | None, recorded: GivenFile | None = None) -> None:
+        """Read *path*, whose hash may be *recorded*, in place of the main file; without one the declared file."""
+        main = next(iter(self.declaration.files))
+        if path is not None and recorded is None and is_declared(self.declaration, path):
+            path = None
+        files = {label: f.locate() for label, f in self.declaration.files.items() if path is None or label != main}
+        known = {main: recorded.sha256} if recorded else {}
+        self.files = files if path is None else {main: path, **files}
+        hashes = {**known, **self.file_hashes({k: file for k, file in self.files.items() if k not in known})}
+        self.parameters = {**self.parameters, "files": hashes}
+        self.given = None
+        if path is not None:
+            instead_of = recorded.instead_of if recorded else str(self.declaration.files[main])
+            self.given = GivenFile(path=path, sha256=hashes[main], instead_of=instead_of).as_json()
+
+    def _require_given(self, why: str) -> None:
+        """Raise unless the given file is still there and holds what it held.
+
+        Raises:
+            ConfigError: It does not; *why* says what it is needed for.
+        """
+        label, path = next(iter(self.files.items()))
+        try:
+            if self.file_hashes({label: path})[label] == self.parameters["files"][label]:
+                return
+            state = "holds something else now"
+        except ConfigError:
+            state = "is not there any more"
+        raise ConfigError(
+            f"{self.unit} is published from {path}, which was given by --path and {state}; {why}",
+            remedy=f"name the file: `ml-assets materialize {self.unit} --path FILE`, without --path for the declared "
+            "one; until then the published table stays",
+        )
 
     @staticmethod
     def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
@@ -214,7 +299,7 @@ class SourceWork(TableWork):
             except OSError as error:
                 raise ConfigError(
                     f"file {label} cannot be read: {path} ({error.strerror})",
-                    remedy="correct the path in the run config",
+                    remedy="correct the path",
                 ) from error
         return hashes
 
@@ -239,6 +324,9 @@ class SourceWork(TableWork):
         Raises:
             ContractError: As `write` says.
         """
+        if self.keep and self.given:
+            self._require_given("it must be read again")
+        self._recalled = None
         self._ingested_at = datetime.now(UTC)
         try:
             rows = self.declaration.function(**self.files)
@@ -257,7 +345,8 @@ class SourceWork(TableWork):
         return ", ".join(path.name for path in self.files.values())
 
     def recall(self, publication: Publication) -> None:
-        """The time of ingestion, which facts must not be later than."""
+        """The files, and the time of ingestion, which facts must not be later than."""
+        self._recalled = publication
         self._ingested_at = datetime.fromisoformat(publication.extra["ingest"]["at"])
 
     def own_checks(self, table: ir.Table) -> list[CheckResult]:
@@ -288,6 +377,8 @@ class SourceWork(TableWork):
 
     def extra(self) -> Mapping[str, Json]:
         """The files that were read, and when."""
+        if self._recalled:
+            return {"ingest": self._recalled.extra["ingest"]}
         hashes = self.parameters["files"]
         return {
             "ingest": {
