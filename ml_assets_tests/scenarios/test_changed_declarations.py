@@ -108,7 +108,7 @@ def test_a_tightened_contract_is_judged_anew(editor: User, defs: Path) -> None:
     """The view and the frames that hold its values are audited again; nothing is computed, no model is trained."""
     edit(defs / "contracts/route.py", "le=12500", "le=9000")
     frames = {f"frames/late_arrival@{split}__{features}" for split in SPLITS for features in ("v1", "v2", "v3")}
-    assert set(planned(editor).values()) == {"rules changed: judged again, not recomputed"}
+    assert set(planned(editor).values()) == {"rules changed: judged again, not recomputed (contract of distance)"}
     assert planned(editor).keys() == {"features/route@1", *frames}
     before, versions = editor.published(), len(editor.versions)
 

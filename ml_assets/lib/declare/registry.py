@@ -202,6 +202,21 @@ class Declarations:
             )
         return Definition(identity=py1(decl.function, self.package, columns=self._asked_for(decl)))
 
+    def meaning(self, split: Split) -> str:
+        """What *split* computes, over the columns that it uses: one that its source gains changes nothing."""
+        import ibis
+
+        used = {path for found in self.lineage(split).values() for path in (*found.value, *found.rows)}
+        tables = []
+        for name in split.parameters:
+            schema = self.sources[name].contract.ibis_schema()
+            narrow = {column: kind for column, kind in schema.items() if f"{name}.{column}" in used}
+            tables.append(ibis.table(narrow or dict(schema.items()), name=name))
+        try:
+            return expr1(self._built(split.function, tables, "the function"))
+        except DeclarationError:  # it asks for all columns, and drops some
+            return expr1(self.expression(split))
+
     def _asked_for(self, decl: Declaration) -> list[tuple[str, str]]:
         """Columns that the declaration of a Python function adds to what it computes."""
         if isinstance(decl, Source):

@@ -18,6 +18,8 @@ MADE_FROM: Final = "made_from"
 """The field of a publication that holds parameters, file hashes, seed and library versions."""
 JUDGED_BY: Final = "judged_by"
 """The field of a publication that holds hashes of the contract's columns, of each rule, numbers of built-in checks."""
+MEANING: Final = "meaning"
+"""The part of `MADE_FROM` that says what a split computes, over the columns that it uses."""
 GIVEN: Final = "given"
 """The field of a publication that holds what a person gave in place of what is declared: a file, parameters."""
 

@@ -66,6 +66,7 @@ def standing(work: Work, records: RecordsAt, changed: Collection[Unit] = ()) -> 
         MLAssetsError: It cannot be materialized.
     """
     old = records.get(work.unit)
+    work.admit(old)
     if old is None:
         return Standing(unit=work.unit, reason="never materialized", moves=True)
     if not records.valid(old):

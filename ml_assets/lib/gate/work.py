@@ -134,7 +134,7 @@ class Work(ABC):
         """Refuse a definition that may not follow the *published* one.
 
         Raises:
-            VersionNotBumped: A view changed under its version.
+            VersionNotBumped: A view, split or feature version changed under its name.
         """
 
     @abstractmethod

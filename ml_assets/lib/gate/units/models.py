@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.digest import digest as digest_of_table
 from ml_assets.lib.core.lineage import LAKEFS_TAG, Lineage, ViewFacts
-from ml_assets.lib.core.names import SPLIT, SPLITS, Unit, model_tag
+from ml_assets.lib.core.names import CANONICAL, SPLIT, SPLITS, Unit, model_tag
 from ml_assets.lib.core.process import Process
 from ml_assets.lib.core.publication import CheckResult, Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare import lock as locks
 from ml_assets.lib.declare.checks import FLOORS, PREDICTIONS
 from ml_assets.lib.gate.causes import GIVEN, MADE_FROM
 from ml_assets.lib.gate.outcome import user
@@ -69,6 +70,15 @@ class ModelWork(Work):
             kept = kept_parameters(self.model, self.definition.identity, published) if published else {}
             self.parameters = {**self.model.params, **kept}
             self._note_given()
+
+    def admit(self, published: Publication | None) -> None:
+        """A feature version means the same columns for ever, on ``main``: of a published frame no other are learnt.
+
+        Raises:
+            VersionNotBumped: It has others than versions.lock says.
+        """
+        if self.systems.target.name == CANONICAL:
+            locks.check_feature_version(self.systems.declarations, self.builder.feature_version)
 
     def same_given(self, published: Publication) -> bool:
         """Whether both record the same given parameters, beside the same declared ones."""

@@ -22,7 +22,7 @@ from ml_assets.lib.declare.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.declare.declarations import FeatureView, Source, Split
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
-from ml_assets.lib.gate.causes import of_recipe
+from ml_assets.lib.gate.causes import MADE_FROM, MEANING, of_recipe
 from ml_assets.lib.gate.systems import Systems
 from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, recorded_file
 from ml_assets.lib.gate.work import Attempt, Judged, Work
@@ -119,23 +119,42 @@ class ExpressionWork(TableWork):
     declaration: Split | FeatureView
 
     def admit(self, published: Publication | None) -> None:
-        """A view's version means one thing for ever: what versions.lock says, and what the lake says.
+        """A version means one thing for ever: what versions.lock says, and what the lake says.
 
         On another target than ``main`` it may still be tried out.
         """
-        if not isinstance(self.declaration, FeatureView) or self.systems.target.name != CANONICAL:
+        if self.systems.target.name != CANONICAL:
             return
-        locks.check_view(self.systems.declarations, self.declaration)
-        old, now = published and published.definition, self.definition
-        if (
-            old
-            and old.made_with == now.made_with
-            and (old.identity, old.keys, old.ttl) != (now.identity, now.keys, now.ttl)
-        ):
+        if isinstance(self.declaration, FeatureView):
+            locks.check_view(self.systems.declarations, self.declaration)
+            bump = f"version={self.declaration.version + 1} in a new feature version"
+        else:
+            locks.check_split(self.systems.declarations, self.declaration)
+            bump = "a new split version"
+        made_with = published and published.definition.made_with
+        if published and made_with == self.definition.made_with and self._means_another(published):
             raise VersionNotBumped(
                 f"{self.unit} is published by another definition than {self.declaration.where} has now",
-                remedy=f"declare it as version={self.declaration.version + 1} in a new feature version",
+                remedy=f"declare it as {bump}",
             )
+
+    def _means_another(self, published: Publication) -> bool:
+        """Whether *published* was computed in another way, whatever columns its sources have gained since.
+
+        Of a split, earlier versions did not record that.
+        """
+        if isinstance(self.declaration, Split):
+            before, now = published.extra.get(MADE_FROM, {}), self.made_from()
+            return any(before.get(part, now[part]) != now[part] for part in (MEANING, "seed"))
+        old, new = published.definition, self.definition
+        return (old.identity, old.keys, old.ttl) != (new.identity, new.keys, new.ttl)
+
+    def made_from(self) -> dict[str, Json]:
+        """As of any unit; of a split also what it computes over the columns that it uses."""
+        found = super().made_from()
+        if isinstance(self.declaration, Split):
+            found[MEANING] = self.systems.declarations.meaning(self.declaration)
+        return found
 
     def write(self, attempt: Attempt) -> None:
         """Run the expression on the inputs at the pin; a split is written in order of its key, which packs it."""
