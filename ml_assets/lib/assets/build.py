@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
-from ml_assets.lib.assets import metadata
+from ml_assets.lib.assets import checks, metadata
 from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
-from ml_assets.lib.core.publication import CheckResult
-from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
-from ml_assets.lib.declare.checks import names as builtin_names
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
@@ -32,11 +29,6 @@ if TYPE_CHECKING:
     from ml_assets.lib.lake.client import Lake
     from ml_assets.lib.tracking.store import Tracking
 
-NOT_EVALUATED: Final = "not evaluated: there are no rows to judge"
-NO_RESULT: Final = "not evaluated: the verdict says nothing of this check; materialize it with --recompute"
-NOT_APPLICABLE: Final = "not applicable: "
-"""What the description of a check begins with that has not passed because there was nothing to judge."""
-NOT_PART: Final = "not part of this version"
 RECOMPUTE_TAG: Final = "ml_assets/recompute"
 PEOPLE_TAGS: Final = ("author", "ticket", "approved_by")
 """Run tags that reach commits and the publication."""
@@ -100,8 +92,8 @@ class Builder:
                 dg.AssetCheckSpec(
                     name,
                     asset=key,
-                    blocking=_is_blocking(asset, name),
-                    description=_check_description(asset, name),
+                    blocking=checks.is_blocking(asset, name),
+                    description=checks.check_description(asset, name),
                     partitions_def=partitions_def,
                 )
                 for name in asset.checks
@@ -136,23 +128,54 @@ class Builder:
     ) -> Iterator[Evaluated]:
         """Run the gate, then report: one result, or the failed checks alone, which stops everything downstream."""
         partition = partitioning.partition(asset, str(context.partition_key) if context.has_partition_key else None)
+        machinery: Machinery | None = None
         try:
             machinery = self._open(context, asset)
             work = self._work(context, machinery, asset, partition)
             if work is None:
-                yield _not_part(asset, partition)
+                yield checks.not_part(asset, partition)
                 return
             recompute = context.run.tags.get(RECOMPUTE_TAG, "").lower() == "true"
             outcome = machinery.gate.materialize(work, _run_of(context, partition), recompute=recompute)
         except ContractError as error:
             context.log.error(str(error))  # noqa: TRY400  (what people read; the data is wrong, not the code)
-            yield from _unreadable(asset, error)
+            yield from checks.unreadable(asset, error, self._still(machinery, asset, partition))
             return
         except MLAssetsError as error:
+            still = self._still(machinery, asset, partition)
             raise dg.Failure(
-                description=str(error), metadata={"kind": error.kind, "remedy": error.remedy}, allow_retries=False
+                description=f"{error}\n{still[checks.STILL]}",
+                metadata={"kind": error.kind, "remedy": error.remedy, **still},
+                allow_retries=False,
             ) from error
-        yield from self._report(context, asset, partition, outcome, self.links(machinery.lake))
+        except Exception:  # of a person's function, or a defect: Dagster shows it as it is
+            context.log.error(self._still(machinery, asset, partition)[checks.STILL])  # noqa: TRY400  (shown beside it)
+            raise
+        yield from self._report(context, asset, partition, outcome, machinery)
+
+    def _still(self, machinery: Machinery | None, asset: Asset, partition: Partition) -> dict[str, str]:
+        """What stands published of a partition after a run that did not publish it; in words under `checks.STILL`."""
+        unit = self.plan.unit(asset, partition)
+        if machinery is None or unit is None:
+            return {checks.STILL: "nothing was published by this run"}
+        target = machinery.target
+        try:
+            head = machinery.lake.head(target)
+            published = machinery.systems.records.get(unit, head)
+        except MLAssetsError as error:
+            return {
+                checks.STILL: f"nothing was published by this run; what stands on {target} could not be read: {error}"
+            }
+        if published is None:
+            return {checks.STILL: f"nothing of {unit} is published on {target} yet"}
+        at = str(published.run["end"])
+        where = f"still stands on {target}, at commit {head.short}"
+        return {
+            checks.STILL: f"the version of {unit} that was published at {at} {where}",
+            f"{checks.STILL}_at": at,
+            f"{checks.STILL}_commit": head.id,
+            f"{checks.STILL}_digest": published.digest,
+        }
 
     def _work(
         self, context: dg.AssetExecutionContext, machinery: Machinery, asset: Asset, partition: Partition
@@ -178,24 +201,31 @@ class Builder:
         asset: Asset,
         partition: Partition,
         outcome: Outcome,
-        links: metadata.Links,
+        machinery: Machinery,
     ) -> Iterator[Evaluated]:
+        links = self.links(machinery.lake)
         refused = outcome if isinstance(outcome, Refused) else None
         declaration = self.plan.declaration(asset, partition)
         assert declaration is not None  # what is not part of a version has no outcome
-        checks = _check_results(asset, declaration, outcome, refused, links)
+        results = checks.check_results(asset, declaration, outcome, refused, links)
         if refused:
-            context.log.error("%s failed its audit; branch %s is kept for inspection", outcome.unit, refused.branch)
-            yield from checks
+            still = self._still(machinery, asset, partition)
+            context.log.error(
+                "%s failed its audit; branch %s is kept for inspection; %s",
+                outcome.unit,
+                refused.branch,
+                still[checks.STILL],
+            )
+            yield from (checks.with_still(result, still) for result in results)
             return
         assert isinstance(outcome, _on_target())
         found = metadata.of_outcome(outcome, links, self.plan.declarations, declaration, partition)
         if isinstance(outcome, Published):
             for sibling in self.plan.siblings(asset, partition):
                 shared = {**found, "shared_with": partition.key}
-                _report_sibling(context, asset, sibling, checks, metadata=shared, digest=outcome.publication.digest)
+                _report_sibling(context, asset, sibling, results, metadata=shared, digest=outcome.publication.digest)
         yield dg.MaterializeResult(
-            check_results=checks, data_version=dg.DataVersion(outcome.publication.digest), metadata=found
+            check_results=results, data_version=dg.DataVersion(outcome.publication.digest), metadata=found
         )
 
 
@@ -255,100 +285,16 @@ def _named_in(context: dg.AssetExecutionContext) -> set[str]:
     return set(step.get("config") or {})
 
 
-def _is_blocking(asset: Asset, check: str) -> bool:
-    """Everything blocks but rules that are declared as warnings."""
-    severities = {rule.severity for d in asset.declarations for rule in d.rules if rule.name == check}
-    return severities != {"warn"}
-
-
-def _check_description(asset: Asset, check: str) -> str | None:
-    own = (rule.description for d in asset.declarations for rule in d.rules if rule.name == check)
-    return next(own, None) or DESCRIPTIONS.get(check)
-
-
 def _run_of(context: dg.AssetExecutionContext, partition: Partition) -> Run:
     tags = {name: context.run.tags[name] for name in PEOPLE_TAGS if name in context.run.tags}
     return Run(id=context.run.run_id, tags=tags, partition=partition.key)
-
-
-def _check_results(
-    asset: Asset, declaration: Declaration, outcome: Outcome, refused: Refused | None, links: metadata.Links
-) -> list[dg.AssetCheckResult]:
-    """One result per check of the asset; one that the verdict lacks has not passed.
-
-    It is red where the partition's own declaration has it, and does not apply where only another version has it.
-    """
-    found = {result.check: result for result in outcome.verdict}
-    own = {*builtin_names(asset.stage), *(rule.name for rule in declaration.rules)}
-    results = []
-    for name in asset.checks:
-        result = found.get(name) or (_missing(declaration, name) if name in own else _of_another_version(name))
-        results.append(
-            dg.AssetCheckResult(
-                check_name=name,
-                passed=result.passed and not result.not_applicable,
-                severity=_severity(result),
-                description=_description_of(result, judged=name in found),
-                metadata=metadata.of_check(result, outcome.unit, refused, links),
-            )
-        )
-    return results
-
-
-def _missing(declaration: Declaration, name: str) -> CheckResult:
-    """The result of a check that is declared, and was not evaluated."""
-    rule = next((rule for rule in declaration.rules if rule.name == name), None)
-    return CheckResult(check=name, passed=False, severity=rule.severity if rule else "error")
-
-
-def _of_another_version(name: str) -> CheckResult:
-    """The result of a check that other versions of the dataset have."""
-    return CheckResult(check=name, passed=False, not_applicable=NOT_PART)
-
-
-def _description_of(result: CheckResult, *, judged: bool) -> str | None:
-    if result.not_applicable:
-        return f"{NOT_APPLICABLE}{result.not_applicable}"
-    return None if judged else NO_RESULT
-
-
-def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    """What does not apply stops nothing, like a warning."""
-    blocks = result.severity == "error" and not result.not_applicable
-    return dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
-
-
-def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
-    """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
-    for name in asset.checks:
-        if name == CONTRACT.name:
-            facts = {"problem": error.problem, "remedy": error.remedy}
-            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=error.problem)
-        else:
-            yield dg.AssetCheckResult(check_name=name, passed=False, description=NOT_EVALUATED)
-
-
-def _not_part(asset: Asset, partition: Partition) -> dg.MaterializeResult[Any]:
-    """Materialized, with nothing stored: this version does not contain the dataset, so no check applies."""
-    note = f"not part of {partition.key}"
-    checks = [
-        dg.AssetCheckResult(
-            check_name=name,
-            passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{NOT_APPLICABLE}{note}",
-            metadata={"note": note},
-        )
-        for name in asset.checks
-    ]
-    return dg.MaterializeResult(check_results=checks, data_version=dg.DataVersion("none"), metadata={"outcome": note})
 
 
 def _report_sibling(
     context: dg.AssetExecutionContext,
     asset: Asset,
     sibling: Partition,
-    checks: list[dg.AssetCheckResult],
+    results: list[dg.AssetCheckResult],
     *,
     metadata: Mapping[str, Any],
     digest: str,
@@ -357,7 +303,7 @@ def _report_sibling(
     key = dg.AssetKey(asset.key.split("/"))
     data_version = {DATA_VERSION_TAG: digest, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
     context.log_event(dg.AssetMaterialization(key, partition=sibling.key, metadata=metadata, tags=data_version))
-    for check in checks:
+    for check in results:
         name = check.check_name or ""
         context.log_event(
             dg.AssetCheckEvaluation(
@@ -367,7 +313,7 @@ def _report_sibling(
                 metadata=check.metadata or {},
                 severity=check.severity,
                 description=check.description,
-                blocking=_is_blocking(asset, name),
+                blocking=checks.is_blocking(asset, name),
                 partition=sibling.key,
             )
         )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from ml_assets.lib.assets.build import NOT_APPLICABLE, NOT_EVALUATED, RECOMPUTE_TAG
+from ml_assets.lib.assets.build import RECOMPUTE_TAG
+from ml_assets.lib.assets.checks import NOT_APPLICABLE, NOT_EVALUATED
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model

@@ -1,6 +1,19 @@
-"""What a person gave for what is published, a file or parameters, in place of what is declared.
+"""What a person gave for what is published, a file or parameters, in place of what is declared: it stays the input.
 
-As publications record it, and as it is found in those of earlier versions, which do not.
+*A file of a source.* The recipe is that of the given file, by its recorded hash; the file itself is needed only where
+the table must be computed again. That ends when somebody gives another file or asks for the declared one, and when the
+declaration names another main file: who edits it names it. Meanwhile the content of the declared main file does not
+matter. Where the table must be computed again (its function, its contract's columns, a library or another declared file
+changed) and the given file is gone or holds something else, nothing is taken in its place: that is an error which names
+the change, and the published table stays.
+
+*Parameters of a model.* They stay also when the model is trained again because its frame, seed or a library changed.
+That ends when somebody gives others (those not named are as declared then) or asks for the declared ones, and when the
+declaration's parameters or function change.
+
+Publications of earlier versions do not record what was given. There, a file of another name than the declared one was
+given; of one with the declared name and another content nobody can tell, and the declared file counts as changed, as
+parameters count as edited.
 """
 
 from __future__ import annotations
@@ -16,6 +29,7 @@ from ml_assets.lib.core.recipe import Json, hash_of
 from ml_assets.lib.gate.causes import GIVEN, MADE_FROM
 
 if TYPE_CHECKING:
+    from ml_assets.lib.core.names import Unit
     from ml_assets.lib.core.publication import Publication
     from ml_assets.lib.declare.declarations import Model, Source
 
@@ -77,6 +91,15 @@ def kept_file(source: Source, published: Publication) -> GivenFile | None:
     file = recorded_file(source, published)
     declared = str(source.files[next(iter(source.files))])
     return file if file and file.instead_of in (None, declared) else None
+
+
+def no_given_file(unit: Unit, path: Path, why: str) -> ConfigError:
+    """The error where a given file is needed and is not what it was."""
+    return ConfigError(
+        f"{unit} is published from {path}, which was given by --path and {why}",
+        remedy=f"name the file: `ml-assets materialize {unit} --path FILE`, without --path for the declared "
+        "one; until then the published table stays",
+    )
 
 
 def is_declared(source: Source, path: Path) -> bool:

@@ -44,10 +44,7 @@ PROBABILITY: Final = "probability"
 class ModelWork(Work):
     """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file.
 
-    Parameters that a person gave for what is published stay its input with `keep`, also when the model is trained
-    again because its frame, seed or a library changed. That ends when somebody gives others (those that are not named
-    are as declared then) or asks for the declared ones, and when the declaration's parameters or function change: who
-    edits them names them. Publications of earlier versions do not record what was given.
+    Parameters that a person gave stay the input of what is published: see `ml_assets.lib.gate.units.given`.
     """
 
     systems: Systems

@@ -24,7 +24,7 @@ from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.gate.causes import MADE_FROM, MEANING, of_recipe
 from ml_assets.lib.gate.systems import Systems
-from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, recorded_file
+from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, no_given_file, recorded_file
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -216,17 +216,8 @@ def read_bound(session: Session, expression: ir.Table, inputs: Mapping[str, Unit
 class SourceWork(TableWork):
     """A raw table from files: their hashes enter the recipe, names, sizes and time the publication.
 
-    A file that a person gave (`path`) in place of the declared main one stays the input of what is published. With
-    `keep`, the recipe is that of the given file, by its recorded hash; the file itself is needed only where the table
-    must be computed again. That ends when somebody gives another file or asks for the declared one, and when the
-    declaration names another main file. Meanwhile the content of the declared main file does not matter.
-
-    Where the table must be computed again (its function, its contract's columns, a library or another declared file
-    changed) and the given file is gone or holds something else, nothing is taken in its place: that is an error which
-    names the change, and the published table stays.
-
-    A publication of an earlier version does not record what was given: see `ml_assets.lib.gate.units.given`. One whose
-    file has the declared name and another content is taken to be made from the declared file, which has changed.
+    A file that a person gave (`path`) in place of the declared main one stays the input of what is published: see
+    `ml_assets.lib.gate.units.given`.
 
     Attributes:
         path: The file to read instead of the declared main one, if a person gave one.
@@ -285,23 +276,15 @@ class SourceWork(TableWork):
             self.given = GivenFile(path=path, sha256=hashes[main], instead_of=instead_of).as_json()
 
     def _require_given(self, why: str) -> None:
-        """Raise unless the given file is still there and holds what it held.
-
-        Raises:
-            ConfigError: It does not; *why* says what it is needed for.
-        """
+        """Raise unless the given file is still there and holds what it held; *why* says what it is needed for."""
         label, path = next(iter(self.files.items()))
         try:
-            if self.file_hashes({label: path})[label] == self.parameters["files"][label]:
-                return
             state = "holds something else now"
+            found = self.file_hashes({label: path})[label]
         except ConfigError:
-            state = "is not there any more"
-        raise ConfigError(
-            f"{self.unit} is published from {path}, which was given by --path and {state}; {why}",
-            remedy=f"name the file: `ml-assets materialize {self.unit} --path FILE`, without --path for the declared "
-            "one; until then the published table stays",
-        )
+            found, state = None, "is not there any more"
+        if found != self.parameters["files"][label]:
+            raise no_given_file(self.unit, path, f"{state}; {why}")
 
     @staticmethod
     def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
