@@ -373,7 +373,7 @@ def on_main(lake_endpoint: LakeEndpoint) -> Iterator[TablesAgainstDict]:
 
 
 def test_a_revert_of_a_version_that_is_gone_changes_nothing(on_main: TablesAgainstDict) -> None:
-    """What lakeFS compares are objects: the version is gone already, and the table that was made anew has none of it."""
+    """What lakeFS compares are objects: the version is gone already, whatever took the place of its table."""
     table = TABLES[0]
     on_main.rename_column(number=0, table=table)
     on_main.make_commit(number=0)
