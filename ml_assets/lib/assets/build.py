@@ -17,6 +17,7 @@ from ml_assets.lib.core.errors import ContractError, MLAssetsError
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.params import as_json
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Builder:
         self, context: dg.AssetExecutionContext, machinery: Machinery, asset: Asset, partition: Partition
     ) -> Work | None:
         config: dict[str, Json] = dict(context.op_execution_context.op_config or {})
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         return machinery.plan.work(
             machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
         )
@@ -228,10 +229,19 @@ def _config_schema(declaration: Declaration) -> dict[str, dg.Field] | None:
         }
     if isinstance(declaration, Model):
         return {
-            name: dg.Field(type(value), default_value=value, is_required=False)
+            name: dg.Field(_config_type(value), default_value=as_json(value), is_required=False)
             for name, value in declaration.params.items()
         }
     return None
+
+
+def _config_type(value: object) -> Any:
+    """Dagster's type of a parameter: of one that is ``None`` anything, as nobody knows what it may be."""
+    if value is None:
+        return dg.Noneable(dg.Any)
+    if isinstance(value, dict):
+        return dict
+    return list if isinstance(value, tuple) else type(value)
 
 
 def _is_blocking(asset: Asset, check: str) -> bool:
@@ -273,10 +283,12 @@ def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
 
 def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
     """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
+    told = CONTRACT.name if CONTRACT.name in asset.checks else asset.checks[0]
     for name in asset.checks:
-        if name == CONTRACT.name:
+        if name == told:
             facts = {"problem": error.problem, "remedy": error.remedy}
-            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=error.problem)
+            description = error.problem if name == CONTRACT.name else str(error)
+            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=description)
         else:
             yield dg.AssetCheckResult(check_name=name, passed=False, description=NOT_EVALUATED)
 

@@ -17,6 +17,7 @@ from ml_assets.lib.assets.build import NOT_EVALUATED, RECOMPUTE_TAG
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model
+from ml_assets.lib.declare.params import adopt
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.recipe import Json
@@ -165,7 +166,7 @@ class Runner:
         machinery = self.machinery()
         began = time.perf_counter()
         config = request.config(asset)
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         try:
             work = self.plan.work(
                 machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
@@ -213,7 +214,7 @@ def _is_frame_of(frame: Asset, asset: Asset) -> bool:
 
 
 def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> None:
-    """Each parameter is declared by every selected model, with a value of that type.
+    """Each parameter is declared by every selected model, with a value of that kind.
 
     Raises:
         ConfigError: One is not.
@@ -222,18 +223,7 @@ def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> N
     if given and not models:
         raise ConfigError("a parameter is for models", remedy="name one, as in `ml-assets materialize models/NAME`")
     for model in models:
-        for name, value in given.items():
-            if name not in model.params:
-                raise ConfigError(
-                    f"models/{model.name} has no parameter {name!r}",
-                    remedy=f"it declares {', '.join(model.params) or 'none'} (defs/models)",
-                )
-            wanted = type(model.params[name])
-            if not (isinstance(value, wanted) or (wanted is float and isinstance(value, int))):
-                raise ConfigError(
-                    f"{name} of models/{model.name} is {value!r}",
-                    remedy=f"give a value of type {wanted.__name__}, as in {name}={model.params[name]}",
-                )
+        adopt(f"models/{model.name}", model.params, given)
 
 
 def _op(asset: Asset) -> str:

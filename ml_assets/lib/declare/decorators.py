@@ -162,6 +162,7 @@ def frame(
     split: str,
     contract: type[FrameContract] | None = None,
     label: str = "label",
+    positive: bool | int | str | None = None,
     name: str | None = None,
     rules: tuple[Rule, ...] = (),
     allow_stale: bool = False,
@@ -182,6 +183,7 @@ def frame(
             split=split,
             contract=_given(contract, FrameContract, function),
             label=label,
+            positive=positive,
             deterministic=deterministic,
         )
 
@@ -196,6 +198,7 @@ def model(
     seed: int = 0,
     categories: tuple[str, ...] = (),
     libraries: tuple[str, ...] = (),
+    trusted: tuple[str, ...] = (),
     name: str | None = None,
     owner: str = "",
 ) -> Callable[[Callable[..., Any]], Model]:
@@ -212,6 +215,7 @@ def model(
             seed=seed,
             categories=categories,
             libraries=libraries,
+            trusted=trusted,
         )
 
     return declare
