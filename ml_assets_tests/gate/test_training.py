@@ -68,7 +68,7 @@ LABELS: Final = {
     "int64": (pa.int64(), 0, 1, None),
     "text": (pa.string(), "legit", "fraud", "fraud"),
     "text whose positive class comes last": (pa.string(), "early", "late", "late"),
-    "one and two": (pa.int32(), 1, 2, 1),
+    "one and two": (pa.int32(), 1, 2, 2),
     "false is the positive one": (pa.bool_(), True, False, False),
 }
 
