@@ -31,8 +31,16 @@ LAWFUL = {
     "zero and one": ("label: Int32 = Field(isin=(0, 1), description='Long')", '(trips.minutes > 60).cast("int32")', ""),
     "one and zero": ("label: int = Field(isin=[1, 0], description='Long')", '(trips.minutes > 60).cast("int64")', ""),
     "nullable": ("label: bool = Field(nullable=True, description='Long')", "trips.minutes > 60", ""),
-    "zero is positive": ("label: int = Field(isin=(0, 1), description='Long')", '(trips.minutes > 60).cast("int64")', "0"),
-    "one and two": ("label: int = Field(isin=(1, 2), description='Long')", '(trips.minutes > 60).cast("int64") + 1', "2"),
+    "zero is positive": (
+        "label: int = Field(isin=(0, 1), description='Long')",
+        '(trips.minutes > 60).cast("int64")',
+        "0",
+    ),
+    "one and two": (
+        "label: int = Field(isin=(1, 2), description='Long')",
+        '(trips.minutes > 60).cast("int64") + 1',
+        "2",
+    ),
     "text": ("label: str = Field(isin=('a', 'b'), description='Long')", '(trips.minutes > 60).ifelse("a", "b")', "'a'"),
     "any text": ("label: str = Field(description='Long')", '(trips.minutes > 60).ifelse("a", "b")', "'a'"),
 }
@@ -89,7 +97,11 @@ def test_a_label_that_is_not_two_valued(name: str, package: Package) -> None:
 MODELS = {
     "categories without comma": ('categories=("car",)', 'categories=("car")', r"categories='car', which is no tuple"),
     "label as category": ('categories=("car",)', 'categories=("car", "label")', r"'label', which is the frame's label"),
-    "split as category": ('categories=("car",)', 'categories=("split",)', r"'split', which is the frame's label, split"),
+    "split as category": (
+        'categories=("car",)',
+        'categories=("split",)',
+        r"'split', which is the frame's label, split",
+    ),
     "key as category": ('categories=("car",)', 'categories=("trip",)', r"'trip', which is the frame's label, split or"),
     "time as category": ('categories=("car",)', 'categories=("event_timestamp",)', r"which is timestamp"),
     "category twice": ('categories=("car",)', 'categories=("car", "car")', r"names a category twice"),
@@ -171,7 +183,9 @@ def test_a_feature_that_no_model_takes(name: str, package: Package) -> None:
     package.edit(CONTRACTS, "SourceContract, Timestamp", "SourceContract, Timestamp\nfrom datetime import date")
     package.edit("features/speed.py", "known.minutes.max()", VALUES[kind].replace('"s"', "known.trip.max()"))
     (error,) = package.mistakes()
-    assert re.search(rf"models/late learns from 'longest' of speed@1 \(.*features/speed.py:\d+\).*{says}", error.problem)
+    assert re.search(
+        rf"models/late learns from 'longest' of speed@1 \(.*features/speed.py:\d+\).*{says}", error.problem
+    )
     assert re.search(remedy, error.remedy)
     package.edit(MODEL, '("car",)', '("car", "longest")')
     assert ([] == list(package.mistakes())) == (name == "text")

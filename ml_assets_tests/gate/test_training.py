@@ -108,8 +108,9 @@ def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     test = [(labels[int(key[1:])], chance) for key, chance in zip(parts["test"].keys, chances["test"], strict=True)]
     assert figures["unlabelled"] == {split: int((~part.labelled).sum()) for split, part in parts.items()}
     assert figures["unlabelled"]["test"] == sum(label is None for label, _ in test) > 0
-    assert score([label == 1 for label, _ in test if label is not None], [c for lab, c in test if lab is not None]) == (
-        figures["scores"]["test"]
+    assert (
+        score([label == 1 for label, _ in test if label is not None], [c for lab, c in test if lab is not None])
+        == (figures["scores"]["test"])
     )
     assert figures["predictions"]["rows"] == ROWS
 
@@ -212,8 +213,6 @@ def test_the_served_model_takes_the_rows_of_its_frame(
     gaps: bool, nullable: bool, tracking: Tracking, tmp_path: Path
 ) -> None:
     """MLflow's pyfunc gives exactly the scored probabilities, for the rows as Arrow has them and for complete ones."""
-    import mlflow.pyfunc
-
     if gaps and not nullable:
         pytest.skip("no frame: its contract would refuse the rows")
     whole = rows_of_every_type(gaps)
@@ -223,6 +222,8 @@ def test_the_served_model_takes_the_rows_of_its_frame(
     schema = pa.schema([whole.schema.field(name).with_nullable(nullable) for name in columns])
     with runs.begin(tracking, "typed", Unit.of_both("models", "typed", "s", "v"), owner={}, tags={}) as run:
         logged = log_model(run, estimator, name="typed", inputs=schema)
+    import mlflow.pyfunc  # after `log_model`, which keeps MLflow's warning about itself quiet
+
     served = mlflow.pyfunc.load_model(tracking.client.get_logged_model(logged.id).artifact_location)
     for rows in (whole, whole.drop_null()):
         part = rows.sort_by("key").select(columns).to_pandas()

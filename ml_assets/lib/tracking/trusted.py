@@ -14,13 +14,20 @@ from typing import Any, Final
 DISTRIBUTIONS: Final = ("sklearn", "numpy", "scipy")
 """Top-level modules whose classes may be in a file."""
 
-FUNCTIONS: Final = ("sklearn.metrics.", "sklearn.utils.validation.check_array", "sklearn.feature_selection.")
-"""Beginnings of the names of functions that may be in a file: scores, and what a histogram's encoder checks with."""
+FUNCTIONS: Final = (
+    "sklearn.metrics.",
+    "sklearn.feature_selection.",
+    "sklearn.utils.validation.check_array",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+)
+"""Beginnings of the names of functions that may be in a file: scores, and what encoders and splines check with."""
 
 PARTIAL: Final = "functools.partial"
 """May be in a file: the function inside it has to be trusted too."""
 
-_OUTSIDE: Final = frozenset({"tests", "testing", "conftest", "f2py", "distutils", "_build_utils", "externals"})
+_OUTSIDE: Final = frozenset(
+    {"tests", "testing", "_testing", "conftest", "f2py", "distutils", "_build_utils", "externals"}
+)
 """Parts of module names below which nothing is trusted: they hold tools, not what models are made of."""
 
 
