@@ -58,7 +58,7 @@ def test_a_label_of_two_values(name: str, package: Package) -> None:
 
 
 WRONG = {
-    "text": ("label: str = Field(description='L')", 'trips.car', "", r"is text, and nobody says", r"@frame\(positive="),
+    "text": ("label: str = Field(description='L')", "trips.car", "", r"is text, and nobody says", r"@frame\(positive="),
     "texts": (
         "label: str = Field(isin=('a', 'b', 'c'), description='L')", "trips.car", "'a'",
         r"may have the values \(a, b, c\)", r"two values",
@@ -70,7 +70,9 @@ WRONG = {
         "label: Int32 = Field(isin=(0, 1, 2), description='L')", "trips.minutes", "",
         r"may have the values \(0, 1, 2\)", r"isin=\(0, 1\)",
     ),
-    "one value": ("label: Int32 = Field(isin=(1,), description='L')", "trips.minutes", "", r"values \(1\)", r"two values"),
+    "one value": (
+        "label: Int32 = Field(isin=(1,), description='L')", "trips.minutes", "", r"values \(1\)", r"two values",
+    ),
     "one and two": (
         "label: Int32 = Field(isin=(1, 2), description='L')", "trips.minutes", "",
         r"values \(1, 2\), and nobody says", r"@frame\(positive=2\)",
@@ -194,8 +196,9 @@ def test_a_feature_that_no_model_takes(name: str, package: Package) -> None:
 @pytest.mark.parametrize(
     ("declared", "given", "expected"),
     [
-        (None, 5, 5), (None, None, None), (None, [1], [1]), (3, 4, 4), (0.5, 1, 1.0), ("a", "b", "b"), (True, False, False),
-        ((10, 5), [3], (3,)), ([1], [2, 3], [2, 3]), (((1, 2), 3), [[1, 2], 3], ((1, 2), 3)), ({"a": 1}, {"b": None}, {"b": None}),
+        (None, 5, 5), (None, None, None), (None, [1], [1]), (3, 4, 4), (0.5, 1, 1.0), ("a", "b", "b"),
+        (True, False, False), ((10, 5), [3], (3,)), ([1], [2, 3], [2, 3]), (((1, 2), 3), [[1, 2], 3], ((1, 2), 3)),
+        ({"a": 1}, {"b": None}, {"b": None}),
     ],
 )  # fmt: skip
 def test_given_parameters(declared: object, given: object, expected: object) -> None:

@@ -1,4 +1,4 @@
-"""Every classifier of scikit-learn can be published: written without pickle, trusted, read back with equal predictions."""
+"""Every classifier of scikit-learn can be published: written without pickle, trusted, read back unchanged."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def mistakes_of_label(declarations: Declarations, frame: Frame) -> Iterator[Decl
             f"{what} is text, and nobody says which value is positive",
             remedy="name it with the frame, as in @frame(positive='yes'), or " + _BINARY,
         )
-    elif lawful is not None and len(lawful) != 2:
+    elif lawful is not None and len(lawful) != len((False, True)):
         yield ContractMismatch(
             f"{what} may have the values {_listed(lawful)}, and models here are classifiers of two classes",
             remedy=f"let isin name two values, or {_BINARY}",
@@ -163,7 +163,7 @@ def _params(model: Model) -> Iterator[DeclarationError]:
 def _trusted(model: Model) -> Iterator[DeclarationError]:
     for name in model.trusted:
         parts = name.split(".")
-        if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        if len(parts) == 1 or not all(part.isidentifier() for part in parts):
             yield DeclarationError(
                 f"{model.place} trusts {name!r}, which is no full name of a type",
                 remedy="write module and name, as in trusted=('lightgbm.sklearn.LGBMClassifier',)",

@@ -1,4 +1,4 @@
-"""Parameters and seeds: values that a recipe can hold exactly, and how one that is given stands in for a declared one."""
+"""Parameters and seeds: values that a recipe can hold exactly, and how given ones stand in for declared ones."""
 
 from __future__ import annotations
 

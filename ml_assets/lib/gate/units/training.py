@@ -153,7 +153,7 @@ class Classes:
             )
         known = list(getattr(estimator, "classes_", ()))
         wanted = (self.negative, self.positive)
-        if len(known) != 2 or not all(np.ndim(c) == 0 for c in known) or not all(w in known for w in wanted):
+        if len(known) != len(wanted) or not all(np.ndim(c) == 0 for c in known) or not all(w in known for w in wanted):
             raise DeclarationError(
                 f"{returned} of the classes {_listed(known)}, and the label has {_listed(wanted)}",
                 remedy="fit it on the label as it comes, on rows of both classes",
@@ -185,7 +185,7 @@ def classes_of(model: Model, frame: Frame, parts: Mapping[str, Part]) -> Classes
             remedy="make the label a bool or 0 and 1, or name the positive one of two values: @frame(positive=...)",
         )
     train = parts["train"]
-    if len(had := train.labels.unique().tolist()) != 2:
+    if len(had := train.labels.unique().tolist()) <= 1:
         only = f"only the value {had[0]!r}" if had else "no value"
         raise ContractError(
             f"{place} has {only} in the {len(train.labels)} labelled of {len(train.labelled)} training rows",
