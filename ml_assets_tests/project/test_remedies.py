@@ -35,7 +35,7 @@ def _texts(node: ast.expr, constants: dict[str, str]) -> Iterator[str]:
     elif isinstance(node, ast.Name) and node.id in constants:
         yield constants[node.id]
     elif isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
                 yield from _texts(part.value, constants)

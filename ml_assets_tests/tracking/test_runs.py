@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ml_assets.lib.core.errors import TrackingError
@@ -131,3 +132,10 @@ def test_a_killed_run_is_ended_by_the_next(tracking: Tracking, model: str) -> No
     ended = registry.end_losers(tracking, model, unit(model), published, lives)
     assert (killed.info.run_id,) == ended
     assert tracking.client.get_run(killed.info.run_id).info.status == "KILLED"
+
+
+def test_samples_of_rows_can_be_switched_off() -> None:
+    """With no rows wanted there is no file of rows, only the schema."""
+    table = pa.Table.from_pandas(rows(), preserve_index=False)
+    assert {"lineage/train_schema.json"} == runs.split_files("train", table, 0).keys()
+    assert 8 == runs.split_files("train", table, 7)["lineage/train_sample.csv"].count(b"\n")

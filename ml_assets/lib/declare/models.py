@@ -81,8 +81,13 @@ def mistakes_of_label(declarations: Declarations, frame: Frame) -> Iterator[Decl
             remedy="name a value that the label can have",
         )
         return
+    yield from _values_of_label(column, positive, what)
+
+
+def _values_of_label(column: Column, positive: Any, what: str) -> Iterator[DeclarationError]:
+    """What is wrong with the values that the contract lets a label have."""
     lawful = _lawful(column)
-    if positive is None and kind is str:
+    if positive is None and column.type == "string":
         yield ContractMismatch(
             f"{what} is text, and nobody says which value is positive",
             remedy="name it with the frame, as in @frame(positive='yes'), or " + _BINARY,
