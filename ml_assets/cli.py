@@ -206,6 +206,7 @@ def trace(model: str, as_json: bool) -> None:
 
     found = traces.read(definitions.open_tracking(), name, int(version))
     click.echo(json.dumps(found.as_json(), indent=1, sort_keys=True) if as_json else "\n".join(found.lines()))
+    sys.exit(1 if found.file_problem else 0)
 
 
 @main.command()

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         ge=0,
         description="A frame with more rows becomes a table in the lake, not only a recipe and a digest.",
     )
+    sample_rows: int = Field(
+        100,
+        ge=0,
+        description="Rows of each split that are kept as CSV with a model's MLflow run; 0 keeps none.",
+    )
     code_commit: str | None = Field(
         None, description="Git commit of the code, where there is no .git folder (an image)."
     )

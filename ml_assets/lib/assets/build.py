@@ -15,6 +15,7 @@ from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.params import as_json
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Builder:
         config: dict[str, Json] = {
             name: value for name, value in (context.op_execution_context.op_config or {}).items() if name in named
         }
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         return machinery.plan.work(
             machinery.systems,
             asset,
@@ -272,10 +273,19 @@ def _config_schema(declaration: Declaration) -> dict[str, dg.Field] | None:
         }
     if isinstance(declaration, Model):
         return {
-            name: dg.Field(type(value), default_value=value, is_required=False)
+            name: dg.Field(_config_type(value), default_value=as_json(value), is_required=False)
             for name, value in declaration.params.items()
         }
     return None
+
+
+def _config_type(value: object) -> Any:
+    """Dagster's type of a parameter: of one that is ``None`` anything, as nobody knows what it may be."""
+    if value is None:
+        return dg.Noneable(dg.Any)
+    if isinstance(value, dict):
+        return dict
+    return list if isinstance(value, tuple) else type(value)
 
 
 def _named_in(context: dg.AssetExecutionContext) -> set[str]:

@@ -100,10 +100,11 @@ def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
 
 def unreadable(asset: Asset, error: ContractError, still: Mapping[str, str]) -> Iterator[dg.AssetCheckResult]:
     """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
+    told = CONTRACT.name if CONTRACT.name in asset.checks else asset.checks[0]
     for name in asset.checks:
-        if name == CONTRACT.name:
+        if name == told:
             facts = {"problem": error.problem, "remedy": error.remedy, **still}
-            said = f"{error.problem}; {still[STILL]}"
+            said = f"{error.problem if name == CONTRACT.name else error}; {still[STILL]}"
             yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=said)
         else:
             yield dg.AssetCheckResult(check_name=name, passed=False, metadata=dict(still), description=NOT_EVALUATED)

@@ -18,6 +18,7 @@ from ml_assets.lib.assets.checks import NOT_APPLICABLE, NOT_EVALUATED
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model
+from ml_assets.lib.declare.params import adopt
 from ml_assets.lib.gate.causes import GIVEN
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Runner:
         machinery = self.machinery()
         began = time.perf_counter()
         config = request.config(asset)
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         try:
             work = self.plan.work(
                 machinery.systems,
@@ -231,7 +232,7 @@ def _is_frame_of(frame: Asset, asset: Asset) -> bool:
 
 
 def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> None:
-    """Each parameter is declared by every selected model, with a value of that type.
+    """Each parameter is declared by every selected model, with a value of that kind.
 
     Raises:
         ConfigError: One is not.
@@ -240,18 +241,7 @@ def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> N
     if given and not models:
         raise ConfigError("a parameter is for models", remedy="name one, as in `ml-assets materialize models/NAME`")
     for model in models:
-        for name, value in given.items():
-            if name not in model.params:
-                raise ConfigError(
-                    f"models/{model.name} has no parameter {name!r}",
-                    remedy=f"it declares {', '.join(model.params) or 'none'} (defs/models)",
-                )
-            wanted = type(model.params[name])
-            if not (isinstance(value, wanted) or (wanted is float and isinstance(value, int))):
-                raise ConfigError(
-                    f"{name} of models/{model.name} is {value!r}",
-                    remedy=f"give a value of type {wanted.__name__}, as in {name}={model.params[name]}",
-                )
+        adopt(f"models/{model.name}", model.params, given)
 
 
 def _op(asset: Asset) -> str:

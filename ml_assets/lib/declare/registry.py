@@ -241,7 +241,11 @@ class Declarations:
         if isinstance(decl, Source):
             return [(column.name, column.type) for column in decl.contract.columns()]
         if isinstance(decl, Model):
-            return [*((name, "category") for name in decl.categories), (self.frames[decl.frame].label, "label")]
+            frame = self.frames[decl.frame]
+            asked = [*((name, "category") for name in decl.categories), (frame.label, "label")]
+            if frame.positive is not None:
+                asked.append((repr(frame.positive), "positive"))
+            return [*asked, *((name, "trusted") for name in decl.trusted)]
         return []
 
     def lineage(self, decl: Expressed) -> Mapping[str, ColumnLineage]:
