@@ -18,6 +18,7 @@ from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView,
 from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum
 from ml_assets.lib.declare.package_file import PackageFile
+from ml_assets.lib.declare.reading import as_table, read_csv
 from ml_assets.lib.declare.registry import Declarations, load
 from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
 from ml_assets.lib.declare.versions import ViewRef
@@ -44,6 +45,7 @@ __all__ = [
     "SplitContract",
     "Timestamp",
     "ViewRef",
+    "as_table",
     "complete",
     "disjoint",
     "exact_sum",
@@ -53,6 +55,7 @@ __all__ = [
     "load",
     "model",
     "ordered",
+    "read_csv",
     "rule",
     "shares",
     "source",
