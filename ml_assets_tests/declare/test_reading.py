@@ -148,7 +148,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, case: str) -> None
 
 
 def test_large_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
-    """pandas leads a column with a point in it through floats: refused where that loses something."""
+    """Pandas leads a column with a point in it through floats: refused where that loses something."""
     path = written(tmp_path, f"{HEADER}a,1.0,1\nb,{2**53 + 1},1\n")
     try:
         read = read_csv(path, TYPES)["number"].tolist()
@@ -166,7 +166,7 @@ def test_a_zip_has_one_file(tmp_path: Path) -> None:
 
 
 def test_a_type_that_wraps_is_not_taken(tmp_path: Path) -> None:
-    """pandas' int32 makes other numbers of those that it cannot hold."""
+    """Pandas' int32 makes other numbers of those that it cannot hold."""
     with pytest.raises(TypeError, match="choose of str, Int64, float64, boolean"):
         read_csv(written(tmp_path, HEADER), {"number": "int32"})
 
@@ -184,15 +184,15 @@ def frame(**columns: Any) -> pd.DataFrame:
 FITS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "as it is": ({}, [1, 1]),
     "NaN is null": ({"number": [1.0, np.nan]}, [1, None]),
-    "nullable": ({"number": pd.array([1, None], "Int64")}, [1, None]),
+    "nullable": ({"number": pd.Series([1, None], dtype="Int64")}, [1, None]),
     "narrow": ({"number": np.array([1, 2], "int8")}, [1, 2]),
     "all null": ({"number": [None, None]}, [None, None]),
-    "arrow": ({"number": pd.array([1, None], "int32[pyarrow]")}, [1, None]),
+    "arrow": ({"number": pd.Series([1, None], dtype="int32[pyarrow]")}, [1, None]),
     "categories of text": ({"key": pd.Categorical(["x", None])}, ["x", None]),
-    "arrow text": ({"key": pd.array(["x", None], "string[pyarrow]")}, ["x", None]),
+    "arrow text": ({"key": pd.Series(["x", None], dtype="string[pyarrow]")}, ["x", None]),
     "whole to real": ({"share": [1, 2]}, [1.0, 2.0]),
     "midnight is a day": ({"day": pd.to_datetime(["2026-01-01", "2026-01-02"])}, [date(2026, 1, 1), date(2026, 1, 2)]),
-    "another zone": ({"at": pd.to_datetime([NOON, None]).tz_convert("Asia/Tokyo")}, [NOON, None]),
+    "another zone": ({"at": pd.to_datetime(pd.Series([NOON, None])).dt.tz_convert("Asia/Tokyo")}, [NOON, None]),
     "objects of zones": (
         {"at": pd.Series([NOON, NOON.astimezone(timezone(timedelta(hours=5)))], dtype=object)},
         [NOON, NOON],
@@ -294,7 +294,7 @@ def test_what_gives_arrow_data_is_taken() -> None:
     relation = duckdb.connect().from_arrow(table)
     assert as_table(relation.arrow(), Facts).drop("at") == table.drop("at")
     naive = table.set_column(6, "at", table["at"].cast(pa.timestamp("us")))
-    with pytest.raises(ValueError, match="column 'at', row 0.*without a zone"):
+    with pytest.raises(ValueError, match=r"column 'at', row 0.*without a zone"):
         as_table(naive.to_reader(), Facts)
 
 

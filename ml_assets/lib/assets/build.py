@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -13,7 +14,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED
 from ml_assets.lib.assets import metadata
 from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
-from ml_assets.lib.core.errors import ContractError, MLAssetsError
+from ml_assets.lib.core.errors import ContractError, FunctionError, MLAssetsError
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
@@ -139,14 +140,14 @@ class Builder:
                 return
             recompute = context.run.tags.get(RECOMPUTE_TAG, "").lower() == "true"
             outcome = machinery.gate.materialize(work, _run_of(context, partition), recompute=recompute)
-        except ContractError as error:
+        except (ContractError, FunctionError) as error:
+            if asset.stage != "sources" and isinstance(error, FunctionError):
+                raise _failure(error) from error
             context.log.error(str(error))  # noqa: TRY400  (what people read; the data is wrong, not the code)
             yield from _unreadable(asset, error)
             return
         except MLAssetsError as error:
-            raise dg.Failure(
-                description=str(error), metadata={"kind": error.kind, "remedy": error.remedy}, allow_retries=False
-            ) from error
+            raise _failure(error) from error
         yield from self._report(context, asset, partition, outcome, self.links(machinery.lake))
 
     def _work(
@@ -271,12 +272,24 @@ def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
 
 
-def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
+def _failure(error: MLAssetsError) -> dg.Failure:
+    """The step fails, with problem and remedy; the same again would fail again."""
+    return dg.Failure(
+        description=str(error), metadata={"kind": error.kind, "remedy": error.remedy}, allow_retries=False
+    )
+
+
+def _unreadable(asset: Asset, error: ContractError | FunctionError) -> Iterator[dg.AssetCheckResult]:
     """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
     for name in asset.checks:
         if name == CONTRACT.name:
-            facts = {"problem": error.problem, "remedy": error.remedy}
-            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=error.problem)
+            facts: dict[str, str | dg.MetadataValue[Any]] = {
+                "kind": error.kind,
+                "problem": error.problem,
+                "remedy": error.remedy,
+                "traceback": dg.MetadataValue.text("".join(format_exception(error))),
+            }
+            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=str(error))
         else:
             yield dg.AssetCheckResult(check_name=name, passed=False, description=NOT_EVALUATED)
 

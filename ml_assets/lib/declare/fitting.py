@@ -57,10 +57,8 @@ def _columns_of(rows: Any) -> tuple[Callable[[str], Any], list[str]]:
     if isinstance(rows, pd.DataFrame):
         return rows.__getitem__, [str(name) for name in rows.columns]
     if not isinstance(rows, pa.Table):
-        if (
-            isinstance(rows, pd.Series)
-            or not hasattr(rows, "__arrow_c_stream__")
-            and not isinstance(rows, pa.RecordBatch)
+        if isinstance(rows, pd.Series) or (
+            not hasattr(rows, "__arrow_c_stream__") and not isinstance(rows, pa.RecordBatch)
         ):
             raise TypeError(
                 f"as_table takes a pandas DataFrame, an Arrow table or what gives Arrow data, not {type(rows).__name__}"
@@ -157,11 +155,12 @@ def _of_pandas(values: pd.Series[Any], wanted: pa.DataType) -> pa.ChunkedArray:
     Raises:
         ValueError: Among its objects is a time without a zone, which Arrow takes as UTC beside others that have one.
     """
+    import pandas as pd
     import pyarrow as pa
 
     if values.dtype == object and pa.types.is_timestamp(wanted):
         for value in values:
-            if isinstance(value, datetime) and value.tzinfo is None and value == value:  # NaT is not itself
+            if isinstance(value, datetime) and value.tzinfo is None and not pd.isna(value):
                 raise ValueError(_NAIVE)
     array = pa.array(values, from_pandas=True)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])

@@ -17,6 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -41,11 +42,7 @@ _TYPES: Final = {
 
 _LONGEST_CELL: Final = 2**31 - 1
 
-_OPENERS: Final[Mapping[str, Callable[[Path], Any]]] = {
-    ".gz": lambda path: gzip.open(path, "rb"),
-    ".bz2": lambda path: bz2.open(path, "rb"),
-    ".xz": lambda path: lzma.open(path, "rb"),
-}
+_OPENERS: Final[Mapping[str, Callable[[Path], Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -99,7 +96,7 @@ def _text(path: Path) -> Iterator[TextIO]:
             with archive.open(names[0]) as file:
                 yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     else:
-        with _OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))(path) as file:
+        with _OPENERS.get(path.suffix.lower(), partial(open, mode="rb"))(path) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
 
 
@@ -136,7 +133,7 @@ def _check_lines(path: Path, columns: Mapping[str, str]) -> None:
 
 def _may_be_rounded(frame: pd.DataFrame) -> bool:
     """Whether pandas may have read a number as another one: a large whole number, or one beyond all floats."""
-    for _, column in frame.items():
+    for column in map(frame.__getitem__, frame.columns):
         if str(column.dtype) == "Int64" and bool((column.ge(_EXACT) | column.le(-_EXACT)).any()):
             return True
         if str(column.dtype) == "float64" and bool(column.isin((float("inf"), float("-inf"))).any()):
