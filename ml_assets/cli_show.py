@@ -80,7 +80,8 @@ def print_table(title: str, rows: list[dict[str, str]], *, err: bool = False) ->
     if not rows:
         click.echo(f"{title}: none", err=err)
         return
-    shown = Table(title=title, title_justify="left")
+    click.echo(title, err=err)
+    shown = Table()
     for name in rows[0]:
         shown.add_column(escape(name), overflow="fold")
     for row in rows:

@@ -36,7 +36,21 @@ def leaves(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], c
 ODD = st.one_of(
     st.sampled_from(
         ["", "0", "-1", "1e9", "nan", "inf", "9" * 40, "²", "x/0", "late_arrival/-1", "late_arrival/" + "9" * 30]
-        + ["..", "/", ".", "/dev/null/x", "x" * 300, "a=b", "=", "a=", "author=x", "main@", "main~9999999999", "é/1", "--"]
+        + [
+            "..",
+            "/",
+            ".",
+            "/dev/null/x",
+            "x" * 300,
+            "a=b",
+            "=",
+            "a=",
+            "author=x",
+            "main@",
+            "main~9999999999",
+            "é/1",
+            "--",
+        ]
         + ["features/route@x", "features/rout", "sources", "sources/fligths", "splits/flights", "hash-s42", "v1"]
     ),
     st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12),
@@ -127,7 +141,9 @@ def test_what_is_out_of_range_is_a_usage_error(fresh: Path, monkeypatch: pytest.
     assert "Error: " in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["trace", "frame", "table", "branches", "preview", "lake status", "lake stop", "lake gc"])
+@pytest.mark.parametrize(
+    "verb", ["trace", "frame", "table", "branches", "preview", "lake status", "lake stop", "lake gc"]
+)
 def test_nothing_is_made_only_to_look_into_it(fresh: Path, verb: str) -> None:
     """Called in another folder, a command that looks says so and makes no state folder."""
     rest = {"trace": ["m/1"], "frame": ["x", "--split", "s", "--features", "v"], "table": ["x"], "preview": ["x"]}

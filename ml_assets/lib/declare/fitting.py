@@ -171,12 +171,13 @@ def _may_become(found: pa.DataType, wanted: pa.DataType) -> bool:
     from pyarrow import types
 
     if types.is_timestamp(wanted):
-        return types.is_timestamp(found) and found.tz is not None
+        return bool(types.is_timestamp(found) and found.tz is not None)
     if types.is_integer(wanted) or types.is_floating(wanted):
-        return types.is_integer(found) or types.is_floating(found)
+        return bool(types.is_integer(found) or types.is_floating(found))
     if types.is_string(wanted):
-        return types.is_string(found) or types.is_large_string(found) or types.is_string_view(found)
-    return types.is_date32(wanted) and (types.is_date(found) or (types.is_timestamp(found) and found.tz is None))
+        return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
+    naive = types.is_timestamp(found) and found.tz is None
+    return bool(types.is_date32(wanted) and (types.is_date(found) or naive))
 
 
 _NAIVE = (

@@ -165,7 +165,7 @@ def _is_of(cell: str, kind: str, *, exact: bool) -> bool:
         return cell.lower() in {"true", "false", "1", "0", "1.0", "0.0"}
     if kind == "Int64":
         whole = re.fullmatch(r"([+-]?\d+)(\.0*)?", cell, re.ASCII)
-        return bool(whole) and -(2**63) <= int(whole[1]) < 2**63 and not (exact and whole[2])
+        return whole is not None and -(2**63) <= int(whole[1]) < 2**63 and not (exact and whole[2])
     try:
         number = float(cell)
     except ValueError:

@@ -69,4 +69,5 @@ def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as it was written, without what was put around it."""
     while isinstance(function, partial):
         function = function.func
-    return inspect.unwrap(function)
+    written: Callable[..., Any] = inspect.unwrap(function)
+    return written
