@@ -35,8 +35,18 @@ def leaves(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], c
 
 ODD = st.one_of(
     st.sampled_from(
-        ["", "0", "-1", "1e9", "nan", "inf", "9" * 40, "²", "x/0", "late_arrival/-1", "late_arrival/" + "9" * 30]
-        + [
+        [
+            "",
+            "0",
+            "-1",
+            "1e9",
+            "nan",
+            "inf",
+            "9" * 40,
+            "²",
+            "x/0",
+            "late_arrival/-1",
+            "late_arrival/" + "9" * 30,
             "..",
             "/",
             ".",
@@ -50,8 +60,14 @@ ODD = st.one_of(
             "main~9999999999",
             "é/1",
             "--",
+            "features/route@x",
+            "features/rout",
+            "sources",
+            "sources/fligths",
+            "splits/flights",
+            "hash-s42",
+            "v1",
         ]
-        + ["features/route@x", "features/rout", "sources", "sources/fligths", "splits/flights", "hash-s42", "v1"]
     ),
     st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12),
 )
