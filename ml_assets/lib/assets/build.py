@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED
 from ml_assets.lib.assets import checks, metadata
 from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
-from ml_assets.lib.core.errors import ContractError, MLAssetsError
+from ml_assets.lib.core.errors import ContractError, FunctionError, MLAssetsError
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.params import as_json
 from ml_assets.lib.gate.outcome import Published, Refused, Run
@@ -138,21 +138,29 @@ class Builder:
                 return
             recompute = context.run.tags.get(RECOMPUTE_TAG, "").lower() == "true"
             outcome = machinery.gate.materialize(work, _run_of(context, partition), recompute=recompute)
-        except ContractError as error:
+        except (ContractError, FunctionError) as error:
+            if asset.stage != "sources" and isinstance(error, FunctionError):
+                raise self._failure(error, machinery, asset, partition) from error
             context.log.error(str(error))  # noqa: TRY400  (what people read; the data is wrong, not the code)
             yield from checks.unreadable(asset, error, self._still(machinery, asset, partition))
             return
         except MLAssetsError as error:
-            still = self._still(machinery, asset, partition)
-            raise dg.Failure(
-                description=f"{error}\n{still[checks.STILL]}",
-                metadata={"kind": error.kind, "remedy": error.remedy, **still},
-                allow_retries=False,
-            ) from error
+            raise self._failure(error, machinery, asset, partition) from error
         except Exception:  # of a person's function, or a defect: Dagster shows it as it is
             context.log.error(self._still(machinery, asset, partition)[checks.STILL])  # noqa: TRY400  (shown beside it)
             raise
         yield from self._report(context, asset, partition, outcome, machinery)
+
+    def _failure(
+        self, error: MLAssetsError, machinery: Machinery | None, asset: Asset, partition: Partition
+    ) -> dg.Failure:
+        """The step fails, with problem, remedy, and what still stands published; the same again would fail again."""
+        still = self._still(machinery, asset, partition)
+        return dg.Failure(
+            description=f"{error}\n{still[checks.STILL]}",
+            metadata={"kind": error.kind, "remedy": error.remedy, **still},
+            allow_retries=False,
+        )
 
     def _still(self, machinery: Machinery | None, asset: Asset, partition: Partition) -> dict[str, str]:
         """What stands published of a partition after a run that did not publish it; in words under `checks.STILL`."""
