@@ -29,7 +29,7 @@ PUBLISH_AND_SETTLE: Final = {
     LOG: ("branches", "diff", "drop", "head", "info", "ls", "merge"),
     SPLIT: ("branches", "diff", "drop", "head", "info", "ls", "merge"),
     VIEW: ("branches", "diff", "drop", "head", "info", "log", "ls", "merge", "read", "tag"),
-    PARTED: ("branches", "diff", "drop", "head", "info", "log", "ls", "merge", "read", "tag"),
+    PARTED: ("branches", "diff", "drop", "head", "info", "ls", "merge", "read"),  # it completes no version
     FRAME: ("branch", "branches", "diff", "drop", "head", "info", "merge"),
     LARGE: ("branch", "branches", "diff", "drop", "head", "info", "ls", "merge"),
     MODEL: ("branches", "diff", "drop", "head", "info", "merge", "tag"),
