@@ -273,7 +273,7 @@ def test_too_many_categories_are_named(tmp_path: Path) -> None:
 
 def test_what_a_function_raises_is_told_with_its_line(tmp_path: Path) -> None:
     """It is a mistake in the function, not of the project, and named so."""
-    parts = loaded(tmp_path, table([n % 2 for n in range(ROWS)], pa.int32()))
+    parts = loaded(tmp_path, table([n % 2 for n in range(ROWS)], pa.int32(), x=pa.array(range(ROWS))))
 
     def broken(train: Any, val: Any, *, params: Any, seed: int) -> Any:
         raise IndexError(f"no row {seed}")

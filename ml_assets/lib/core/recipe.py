@@ -16,6 +16,9 @@ Json = Any
 SEMANTICS: Final[Mapping[str, int]] = {"ingest": 1, "join": 1, "digest": 1}
 """Numbers of the machinery's own behaviour: one is raised when a bug fix there changes results."""
 
+EXPRESSIONS: Final = {"expressions": 2}
+"""The number of what engines make of expressions; part of the recipe of those whose operations have changed since 1."""
+
 
 def canonical_json(value: Json) -> bytes:
     """*value* as RFC 8785 canonical JSON: equal values give equal bytes on every machine."""
@@ -126,6 +129,7 @@ def recipe(
     parameters: Mapping[str, Json],
     seed: int | None,
     libraries: Mapping[str, str],
+    semantics: Mapping[str, int] | None = None,
 ) -> str:
     """Hash of all that determines an output. Equal recipes mean equal rows.
 
@@ -135,6 +139,7 @@ def recipe(
         parameters: Declared parameters, with file hashes for a source.
         seed: Seed of a split or model.
         libraries: Versions of libraries on which the result of a Python declaration depends.
+        semantics: Numbers of the machinery's behaviour on which the result depends; those of `SEMANTICS` unless given.
     """
     return hash_of(
         {
@@ -143,6 +148,6 @@ def recipe(
             "parameters": dict(parameters),
             "seed": seed,
             "libraries": dict(libraries),
-            "semantics": dict(SEMANTICS),
+            "semantics": dict(SEMANTICS if semantics is None else semantics),
         }
     )

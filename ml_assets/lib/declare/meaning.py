@@ -42,6 +42,30 @@ _STEEP: Final = "Exp Power Tan Cot Asin Acos Degrees Radians"
 """Functions whose last bit differs, and whose results may be so large that no rounding helps, or undefined."""
 
 
+_CHANGED: Final = """FloorDivide Modulus Mean Sign Round Uppercase Lowercase Strip LStrip RStrip RegexSearch
+    RegexExtract TimestampDelta DateDelta ExtractEpochSeconds"""
+"""Operations that gave other results, for some values, before engines were held to Python's answer."""
+
+
+def has_new_meaning(expression: ir.Table) -> bool:
+    """Whether *expression* has an operation that engines computed otherwise once: what it gave may be wrong."""
+    import ibis.expr.operations as ops
+
+    return any(_changed(value) for value in expression.op().find(ops.Value))
+
+
+def _changed(value: ops.Value) -> bool:
+    import ibis.expr.operations as ops
+
+    if isinstance(value, ops.WindowFunction):
+        return isinstance(value.func, ops.Last)
+    if isinstance(value, ops.Cast):
+        given, to = value.arg.dtype, value.to
+        read = given.is_string() and not to.is_string()
+        return read or (to.is_timestamp() and to.timezone not in (None, "UTC"))
+    return type(value).__name__ in _CHANGED.split()
+
+
 def require_one_meaning(expression: ir.Table) -> None:
     """Let *expression* pass if every engine, on every machine, reads it alike.
 

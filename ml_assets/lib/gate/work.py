@@ -74,6 +74,7 @@ class Work(ABC):
         parameters: Declared parameters and file hashes; part of the recipe.
         seed: Seed; part of the recipe.
         libraries: Versions on which the result depends; part of the recipe.
+        semantics: Numbers of the machinery's behaviour on which the result depends; part of the recipe.
         keeps_pin: Whether the pin must survive garbage collection (a frame is read there for ever).
         allow_stale: Whether inputs may be older than their own inputs.
         keep: Whether what a person gave by ``path`` or parameters for what is published stays the input.
@@ -90,6 +91,7 @@ class Work(ABC):
     parameters: Mapping[str, Json] = field(default_factory=dict)
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
+    semantics: Mapping[str, int] = field(default_factory=lambda: SEMANTICS)
     keeps_pin: bool = False
     allow_stale: bool = False
     keep: bool = False
@@ -106,7 +108,14 @@ class Work(ABC):
 
     def recipe(self, inputs: Mapping[str, InputRef], published: Publication | None) -> str:
         """Hash of all that determines the output: over *inputs*, and over *published* where that is added to."""
-        return recipe(self.definition, inputs, parameters=self.parameters, seed=self.seed, libraries=self.libraries)
+        return recipe(
+            self.definition,
+            inputs,
+            parameters=self.parameters,
+            seed=self.seed,
+            libraries=self.libraries,
+            semantics=self.semantics,
+        )
 
     def follow(self, published: Publication | None) -> None:  # noqa: B027  (most units are only what is declared)
         """With `keep`: take over from what is *published* what a person gave for it. Comes before `recipe`; repeatable.
@@ -125,7 +134,7 @@ class Work(ABC):
             "parameters": dict(self.parameters),
             "seed": self.seed,
             "libraries": dict(self.libraries),
-            "semantics": dict(SEMANTICS),
+            "semantics": dict(self.semantics),
         }
 
     def recorded(self, published: Publication) -> dict[str, Json]:
