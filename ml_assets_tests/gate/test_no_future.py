@@ -10,16 +10,18 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
+from ml_assets.lib.core.errors import StaleInput
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.declare import Declarations, Entity, FeatureContract, FeatureView, Field, Int32, Timestamp
 from ml_assets.lib.declare.versions import ViewRef
-from ml_assets.lib.engines import engine
 from ml_assets.lib.gate.machinery import Machinery
-from ml_assets.lib.gate.outcome import Published, Refused
+from ml_assets.lib.gate.outcome import Published, Refused, Unchanged
+from ml_assets.lib.gate.units import no_future
 from ml_assets_tests.gate import leaks
 from ml_assets_tests.gate.leaks import GALLERY
 from ml_assets_tests.gate.world import (
     FRAME,
+    MODEL,
     SOURCE,
     TRIPS,
     Place,
@@ -29,7 +31,6 @@ from ml_assets_tests.gate.world import (
     trips,
     write_trips,
 )
-from ml_assets_tests.spark import JARS
 
 
 class Leak(FeatureContract):
@@ -45,14 +46,14 @@ class Leak(FeatureContract):
         unique = ("car", "event_timestamp")
 
 
-def declared_with(function: Callable[..., Any], **knowledge: Any) -> Declarations:
+def declared_with(function: Callable[..., Any], *, moments: int = 8, **knowledge: Any) -> Declarations:
     """The declarations with a view of *function* in v1, and a source that says *knowledge*."""
     declared = declarations()
     said = {"known_from": "started", "always_known": False, **knowledge}
     view = FeatureView(name="leak", function=function, version=1, keys=Entity("car", ("car",)), ttl=None, contract=Leak)
     return changed(
         sources={"trips": replace(declared.sources["trips"], **said)},
-        frames={"late": replace(declared.frames["late"], moments=8)},
+        frames={"late": replace(declared.frames["late"], moments=moments)},
         views={**declared.views, ("leak", 1): view},
         feature_versions={"v1": (ViewRef("longest", 1, None), ViewRef("leak", 1, None))},
     )
@@ -194,22 +195,6 @@ def test_tighter_knowledge_judges_published_frames_again(place: Place) -> None:
     assert [result.check for result in outcome.verdict if not result.passed] == ["no_future"]
 
 
-@pytest.mark.parametrize("name", ["count per entity", "status overwritten later"])
-@pytest.mark.spark
-@pytest.mark.timeout(600)
-def test_on_spark(place: Place, name: str) -> None:
-    """Spark refuses the leak and publishes its twin."""
-    spark = engine("spark", threads=2, jars=JARS)
-
-    def on_spark(function: Callable[..., Any]) -> CheckResult:
-        return frame_over(place, replace(place.new_machinery(declared_with(function)), engine=spark, frame_rows=0))
-
-    leak = on_spark(GALLERY[name].leak)
-    assert leak.rows_failed > 0
-    assert "sources/trips" in str(leak.examples[0]["moved by"])
-    assert leak.counts == check(place, GALLERY[name].leak).counts
-
-
 def test_always_known_of_a_table_that_changes(place: Place, tmp_path: Path) -> None:
     """Two publications that differ are told of, as a warning: it is published, and the claim is in doubt."""
     rows = trips(TRIPS)
@@ -234,3 +219,30 @@ def test_known_from_of_the_future(place: Place, tmp_path: Path) -> None:
     outcome = place.materialize(SOURCE, machinery=machinery, path=write_trips(tmp_path / "late.csv", rows))
     assert isinstance(outcome, Refused)
     assert {"started: after ingestion": 1} in [result.counts for result in outcome.verdict]
+
+
+def test_no_model_learns_from_a_frame_that_was_not_judged_yet(place: Place) -> None:
+    """Neither before the frame is judged by what is declared now, nor after it was refused."""
+    assert frame_over(place, place.new_machinery(declared_with(leaks.count, known_from=None, always_known=True))).passed
+    tight = place.new_machinery(declared_with(leaks.count))
+    with pytest.raises(StaleInput, match=r"needs sources/trips, which was not judged yet"):
+        place.materialize(FRAME, machinery=tight)
+    assert isinstance(materialized(place, tight, "sources/trips"), Published)
+    for key in ("splits/trips", "features/longest", "features/leak"):
+        assert isinstance(materialized(place, tight, key), Unchanged)
+    for _ in range(2):
+        with pytest.raises(StaleInput, match=r"needs frames/late@hash-s42__v1, which was not judged yet"):
+            place.materialize(MODEL, machinery=tight)
+        assert isinstance(place.materialize(FRAME, machinery=tight), Refused)
+
+
+def test_of_a_large_source_a_share_of_the_entities_is_looked_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict says which share; the leak is found all the same, and the honest twin passes."""
+    monkeypatch.setattr(no_future, "LARGE_ROWS", TRIPS // 2)
+    leak = check(place, leaks.total)
+    assert 0 < leak.rows_failed
+    assert leak.figures["share of entities"] == {
+        "features/longest@1 of sources/trips": 0.5,
+        "features/leak@1 of sources/trips": 0.5,
+    }
+    assert check(place, leaks.total_so_far).passed

@@ -17,8 +17,10 @@ from ml_assets.lib.gate.machinery import Machinery
 from ml_assets.lib.gate.maintain import State
 from ml_assets.lib.gate.outcome import Published, Unchanged
 from ml_assets.lib.tables import maintain
+from ml_assets_tests.gate.leaks import GALLERY
 from ml_assets_tests.gate.logs import log_place, write_batch
 from ml_assets_tests.gate.test_maintain import run_maintenance
+from ml_assets_tests.gate.test_no_future import declared_with, frame_over
 from ml_assets_tests.gate.test_partition_by import BY_CAR, spec
 from ml_assets_tests.gate.world import FRAME, MODEL, SOURCE, VIEW, Place, World, changed, declarations
 from ml_assets_tests.spark import JARS, MARKS
@@ -88,3 +90,19 @@ def test_maintenance(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(row["trip"] for row in log.rows(SOURCE)) == rows
     assert run_maintenance(log, "sources/trips", machinery=machinery)[SOURCE].state == State.IN_ORDER
     log.check_whole()
+
+
+@pytest.mark.parametrize("name", ["count per entity", "status overwritten later"])
+def test_a_leak(place: Place, name: str) -> None:
+    """Spark finds the rows that DuckDB finds."""
+    declared = declared_with(GALLERY[name].leak, moments=3)
+    found = frame_over(place, replace(place.new_machinery(declared), engine=engine("spark", threads=2, jars=JARS)))
+    assert found.rows_failed > 0
+    assert "sources/trips" in str(found.examples[0]["moved by"])
+    assert found.counts == frame_over(place, place.new_machinery(declared)).counts
+
+
+def test_an_honest_view(place: Place) -> None:
+    """Its twin is published."""
+    machinery = place.new_machinery(declared_with(GALLERY["count per entity"].honest, moments=3))
+    assert frame_over(place, replace(machinery, engine=engine("spark", threads=2, jars=JARS))).passed

@@ -226,11 +226,19 @@ def test_casts_that_would_change_a_value_are_refused(
     assert keys(tables, work) == [1]
 
 
-@pytest.mark.parametrize("names", [["key"], ["key", "carrier", "at", "delay", "more"], ["key", "key", "at", "delay"]])
-def test_columns_must_be_the_schemas(tables: Tables, work: Branch, names: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["key"], "other columns than the schema"),
+        (["key", "carrier", "at", "delay", "more"], r"unknown \['more'\];"),
+        (["key", "key", "at", "delay"], r"more than once \['key'\]"),
+        (["key", "key", "carrier", "at", "delay"], r"missing \[\], unknown \[\], more than once \['key'\]"),
+    ],
+)
+def test_columns_must_be_the_schemas(tables: Tables, work: Branch, names: list[str], says: str) -> None:
     """None missing, none too many, none twice."""
     given = pa.Table.from_arrays([pa.array([1])] * len(names), names=names)
-    with pytest.raises(TableError, match="other columns than the schema"):
+    with pytest.raises(TableError, match=says):
         tables.write(TABLE, work, given, schema=ROUTE, properties=RUN)
 
 

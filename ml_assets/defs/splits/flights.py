@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import ibis.expr.types as ir
 
 from ml_assets.defs.delays import is_late
-from ml_assets.defs.splits.parts import by_hash, by_time
-from ml_assets.lib.declare import split
+from ml_assets.lib.declare import by_hash, by_time, split
 from ml_assets.lib.declare.rules import complete, disjoint, label_rates, ordered, shares
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -14,7 +14,7 @@ from ml_assets.lib.gate.outcome import Outcome, Published, Refused, Unchanged
 if TYPE_CHECKING:
     from ml_assets.lib.core.names import Unit
     from ml_assets.lib.core.publication import CheckResult, Publication
-    from ml_assets.lib.declare.contracts import Column
+    from ml_assets.lib.declare.columns import Column
     from ml_assets.lib.declare.registry import Declarations
     from ml_assets.lib.gate.plan import Partition
 

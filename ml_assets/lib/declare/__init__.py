@@ -3,21 +3,13 @@
 Importing this package imports neither Ibis nor pandera nor Dagster, so that a code location stays quick to load.
 """
 
-from ml_assets.lib.declare.contracts import (
-    Column,
-    Contract,
-    FeatureContract,
-    Field,
-    FrameContract,
-    Int32,
-    SourceContract,
-    SplitContract,
-    Timestamp,
-)
+from ml_assets.lib.declare.columns import Column, Field, Int32, Timestamp
+from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameContract, SourceContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView, Frame, Model, Params, Source, Split
 from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum
 from ml_assets.lib.declare.package_file import PackageFile
+from ml_assets.lib.declare.parts import by_hash, by_time
 from ml_assets.lib.declare.registry import Declarations, load
 from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
 from ml_assets.lib.declare.versions import ViewRef
@@ -44,6 +36,8 @@ __all__ = [
     "SplitContract",
     "Timestamp",
     "ViewRef",
+    "by_hash",
+    "by_time",
     "complete",
     "disjoint",
     "exact_sum",

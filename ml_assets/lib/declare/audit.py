@@ -9,15 +9,18 @@ fetched for each rule that is broken. A test holds both verdicts equal.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.declare.checks import CONTRACT
+from ml_assets.lib.declare.pattern import portable
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     from ibis.expr.datatypes import DataType
     from pandera.ibis import DataFrameModel
 
-    from ml_assets.lib.declare.contracts import Column, Contract
+    from ml_assets.lib.declare.columns import Column
+    from ml_assets.lib.declare.contracts import Contract
 
 _FORGETS_OFFSETS: Final = "PYARROW_IGNORE_TIMEZONE"
 
@@ -121,7 +125,8 @@ def _cell_rules(contract: type[Contract], table: ir.Table, sound: list[str]) -> 
         for check in column.checks:
             outcome = check.get_backend(table)(check).check_fn(IbisData(table, name))
             holds = outcome if not hasattr(outcome, "columns") else _column_of(outcome, name)
-            yield _CellRule(f"{name}: {_WORDS.get(check.name, check.name)}", name, table[name].notnull() & ~holds)
+            broken = ~holds.fill_null(False)  # an outcome that nobody knows, of a value that is there, is broken
+            yield _CellRule(f"{name}: {_WORDS.get(check.name, check.name)}", name, table[name].notnull() & broken)
 
 
 _WORDS: Final = {
@@ -162,17 +167,22 @@ def pandera_model(contract: type[Contract]) -> type[DataFrameModel]:
     pandera.DataFrameSchema.register_default_backends(ibis.Table)  # a schema made earlier knows no check for Ibis
     annotations: dict[str, Any] = {}
     body: dict[str, Any] = {"__annotations__": annotations, "__doc__": contract.__doc__}
-    for column in contract.columns():
-        annotations[column.name] = ibis.dtype(column.type)
-        body[column.name] = pandera.Field(
+    for i, column in enumerate(contract.columns()):  # pandera drops an attribute that begins with "_", or has its own
+        annotations[f"column_{i}"] = ibis.dtype(column.type)
+        body[f"column_{i}"] = pandera.Field(
+            alias=column.name,
             nullable=column.nullable,
             description=column.description,
             n_failure_cases=EXAMPLES,
             **_constraints(column),
         )
+        if pattern := column.constraints.get("str_matches"):  # pandera's own would be compiled by Python
+            matches = partial(_matches, pattern=rf"\A{portable(pattern)}")
+            body[f"pattern_{i}"] = pandera.check(column.name, name="str_matches", n_failure_cases=EXAMPLES)(matches)
     doubles = [column.name for column in contract.columns() if column.type == "float64"]
     if doubles:
-        body["_no_nan"] = pandera.check(*doubles, name="nan", n_failure_cases=EXAMPLES)(_no_nan)
+        for name, holds in (("nan", _no_nan), ("infinite", _finite)):
+            body[f"check_{name}"] = pandera.check(*doubles, name=name, n_failure_cases=EXAMPLES)(holds)
     body["Config"] = type("Config", (), {"strict": True, "unique": list(contract.unique()) or None})
     model: type[DataFrameModel] = type(contract.__name__, (pandera.DataFrameModel,), body)
     return model
@@ -194,10 +204,23 @@ def _import_pandera() -> ModuleType:
 
 def _constraints(column: Column) -> dict[str, Any]:
     """The constraints of *column* as pandera takes them."""
-    return {name: list(value) if name == "isin" else value for name, value in column.constraints.items()}
+    given = {name: value for name, value in column.constraints.items() if name != "str_matches"}
+    return {name: list(value) if name == "isin" else value for name, value in given.items()}
+
+
+def _matches(_model: type, data: Any, *, pattern: str) -> ir.BooleanValue:
+    """Whether a text begins with *pattern*, as both engines read it."""
+    found: ir.BooleanValue = data.table[data.key].re_search(pattern)
+    return found
 
 
 def _no_nan(_model: type, data: Any) -> ir.BooleanValue:
     """What is not known is null: a NaN would be another value to a digest, and the largest of all to an engine."""
     number: ir.BooleanValue = ~data.table[data.key].isnan()
     return number
+
+
+def _finite(_model: type, data: Any) -> ir.BooleanValue:
+    """An infinite value is a division by zero or an overflow, and no engine can take a mean of it."""
+    finite: ir.BooleanValue = data.table[data.key].abs() < math.inf
+    return finite | data.table[data.key].isnan()

@@ -26,7 +26,9 @@ class BuiltinCheck:
     description: str
 
 
-CONTRACT: Final = BuiltinCheck("contract", 1, "Columns, types, nulls, bounds and keys are as the contract says.")
+CONTRACT: Final = BuiltinCheck(
+    "contract", 2, "Columns, types, nulls, bounds, patterns and keys are as the contract says; every number is finite."
+)
 NOT_EMPTY: Final = BuiltinCheck("not_empty", 1, "There is at least one row.")
 KNOWN_IN_TIME: Final = BuiltinCheck(
     "known_in_time", 2, "No fact becomes known only after it was ingested; what is always known has not changed."

@@ -8,17 +8,12 @@ importing pandera costs more than importing Dagster, and every load of the code 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from inspect import get_annotations
-from types import MappingProxyType, new_class
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, cast, get_type_hints
+from types import new_class
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
-from ml_assets.lib.core.errors import ContractMismatch, DeclarationError
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.recipe import Json
-from ml_assets.lib.declare.plain import plain
+from ml_assets.lib.declare.columns import Column, written_columns, written_unique
 from ml_assets.lib.declare.where import caller
 
 if TYPE_CHECKING:
@@ -28,103 +23,19 @@ if TYPE_CHECKING:
     from pandera.ibis import DataFrameModel
     from pyiceberg.schema import Schema as IcebergSchema
 
-Timestamp = Annotated[datetime, "timestamp('UTC', 6)"]
-"""A moment: microseconds, UTC."""
-
-Int32 = Annotated[int, "int32"]
-"""A whole number of 32 bits; a plain ``int`` has 64."""
-
-_TYPES: Final[Mapping[Any, str]] = MappingProxyType(
-    {
-        int: "int64",
-        Int32: "int32",
-        float: "float64",
-        str: "string",
-        bool: "boolean",
-        date: "date",
-        Timestamp: "timestamp('UTC', 6)",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column of a contract.
-
-    Attributes:
-        name: Its name.
-        type: Its type as Ibis spells it: ``int64``, ``int32``, ``float64``, ``string``, ``boolean``, ``date`` or
-            ``timestamp('UTC', 6)``.
-        nullable: Whether a null is lawful.
-        description: What it means, with its unit.
-        constraints: What each value must keep, by pandera's name; values as written.
-    """
-
-    name: str
-    type: str
-    nullable: bool = False
-    description: str = ""
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Json]:
-        """What a table is judged by: everything but the description."""
-        return {
-            "name": self.name,
-            "type": self.type,
-            "nullable": self.nullable,
-            "constraints": {name: plain(value) for name, value in self.constraints.items()},
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """What `Field` was given, until the class is complete."""
-
-    description: str
-    nullable: bool
-    unique: bool
-    constraints: Mapping[str, Any]
-
-
-def Field(  # noqa: N802 (spelled as pandera spells it)
-    *,
-    description: str = "",
-    nullable: bool = False,
-    unique: bool = False,
-    gt: object = None,
-    ge: object = None,
-    lt: object = None,
-    le: object = None,
-    isin: object = None,
-    str_matches: str | None = None,
-) -> Any:
-    """Describe one column of a contract.
-
-    Args:
-        description: What the column means, with its unit. Required.
-        nullable: Whether a null is lawful. Other constraints ask nothing of a null.
-        unique: Always refused: pandera does not check it on Ibis tables. Use ``class Config: unique = (…)``.
-        gt: Values are greater.
-        ge: Values are greater or equal.
-        lt: Values are less.
-        le: Values are less or equal.
-        isin: The values that may occur.
-        str_matches: Regular expression that matches from the beginning of each value.
-    """
-    given = {"gt": gt, "ge": ge, "lt": lt, "le": le, "isin": isin, "str_matches": str_matches}
-    constraints = {name: value for name, value in given.items() if value is not None}
-    if isin is not None:
-        constraints["isin"] = tuple(isin)  # type: ignore[arg-type] # anything iterable; a wrong one fails here, where it is written
-    return _Field(description, nullable, unique, constraints)
-
 
 class Contract:
     """What a table promises: exactly these columns, of these types, with these values, unique in ``Config.unique``.
 
+    Every annotation is a column, also one whose name begins with ``_``. No column takes the place of anything that a
+    contract has: what was written is collected, and removed from the class.
+
     Raises:
-        DeclarationError: At definition; a column without description or of a type that has no Iceberg counterpart,
+        DeclarationError: At definition; a column without description or type, of a type that has no Iceberg
+            counterpart, of a name that a table cannot have, with a constraint that does not fit its type,
             ``Field(unique=True)``, or an unknown name in ``Config``.
-        ContractMismatch: At definition; ``Config.unique`` names a column that is not there.
+        DuplicateName: At definition; two columns whose names differ in case only.
+        ContractMismatch: At definition; ``Config.unique`` names a column that is not there or nullable.
     """
 
     _columns: ClassVar[tuple[Column, ...]] = ()
@@ -134,78 +45,14 @@ class Contract:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the class statement; inspect would read the file)
-        own = get_annotations(cls)
-        hints = get_type_hints(cls, include_extras=True) if own else {}
-        columns = {column.name: column for column in cls._columns}
-        columns |= {name: cls._column(name, hints[name]) for name in own if not name.startswith("_")}
-        cls._columns = tuple(columns.values())
-        cls._unique = cls._read_config()
-
-    @classmethod
-    def _column(cls, name: str, hint: object) -> Column:
-        """One written column.
-
-        Raises:
-            DeclarationError: It is not complete or asks for something that would not be checked.
-        """
-        asked = cls.__dict__.get(name)
-        if not isinstance(asked, _Field) or not asked.description:
-            raise DeclarationError(
-                f"{cls.where}: column {name!r} of contract {cls.__name__} has no description",
-                remedy=f'write `{name}: … = Field(description="what it means, with its unit")`',
-            )
-        if asked.unique:
-            raise DeclarationError(
-                f"{cls.where}: column {name!r} of contract {cls.__name__} says Field(unique=True), "
-                "which is never checked on a table",
-                remedy=f'write `class Config: unique = ("{name}",)` in {cls.__name__}',
-            )
-        if hasattr(Contract, name):
-            raise DeclarationError(
-                f"{cls.where}: column {name!r} of contract {cls.__name__} has the name of something every contract has",
-                remedy="choose another column name",
-            )
-        try:
-            spelled = _TYPES[hint]
-        except (KeyError, TypeError):
-            raise DeclarationError(
-                f"{cls.where}: column {name!r} of contract {cls.__name__} has type {hint}, which a table cannot have",
-                remedy="use int, Int32, float, str, bool, date or Timestamp; a null is lawful by Field(nullable=True)",
-            ) from None
-        return Column(
-            name=name,
-            type=spelled,
-            nullable=asked.nullable,
-            description=asked.description,
-            constraints=asked.constraints,
-        )
-
-    @classmethod
-    def _read_config(cls) -> tuple[str, ...]:
-        """The unique columns.
-
-        Raises:
-            DeclarationError: Another name than ``unique`` in ``Config``.
-            ContractMismatch: A unique column is not a column.
-        """
-        config = cls.__dict__.get("Config")
-        if config is None:
-            return cls._unique
-        unknown = sorted(name for name in vars(config) if not name.startswith("__") and name != "unique")
-        if unknown:
-            raise DeclarationError(
-                f"{cls.where}: Config of contract {cls.__name__} says {', '.join(unknown)}, which means nothing here",
-                remedy="keep `unique` only: a contract is always strict and never coerces",
-            )
-        unique = tuple(getattr(config, "unique", ()))
-        missing = [name for name in unique if name not in {column.name for column in cls._columns}]
-        if missing:
-            raise ContractMismatch(
-                f"{cls.where}: Config.unique of contract {cls.__name__} names {', '.join(missing)}, which it lacks",
-                remedy="add the column or correct the name",
-            )
-        return unique
+        where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the class statement; inspect would read the file)
+        own = written_columns(cls, where)
+        inherited = [base for base in cls.__bases__ if issubclass(base, Contract)]
+        columns = {column.name: column for base in reversed(inherited) for column in base.columns()}
+        columns |= {column.name: column for column in own}
+        cls.where, cls._columns = where, tuple(columns.values())
+        keys = next((base.unique() for base in inherited if base.unique()), ())
+        cls._unique = written_unique(cls, where, cls._columns, keys)
 
     @classmethod
     def columns(cls) -> tuple[Column, ...]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
 
+from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.declare.contracts import FeatureContract, FrameContract, SourceContract
 from ml_assets.lib.declare.package_file import PackageFile
-from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.versions import ViewRef
-from ml_assets.lib.declare.where import of_function
+from ml_assets.lib.declare.where import of_function, user
 
 Params = Mapping[str, Any]
 """Parameters of a model, as its function receives them."""
@@ -32,11 +33,26 @@ class Entity:
         name: Its name.
         keys: The columns that identify it, in order.
         description: What it is.
+
+    Raises:
+        DeclarationError: The keys are no tuple of different texts.
     """
 
     name: str
     keys: tuple[str, ...]
     description: str = ""
+
+    def __post_init__(self) -> None:
+        keys: object = self.keys
+        names = list(keys) if isinstance(keys, tuple | list) else [None]
+        texts = all(isinstance(text, str) for text in (self.name, self.description, *names))
+        if not texts or len({str(name).lower() for name in names}) < len(names):
+            where = user()
+            raise DeclarationError(
+                f"{where}: entity {self.name!r} has keys {keys!r}; they are a tuple of different column names",
+                remedy="write Entity('user', ('user_id',), 'Who it is')",
+            )
+        object.__setattr__(self, "keys", tuple(names))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any
 
-from ml_assets.lib.core.errors import DeclarationError
-from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameContract, SourceContract
+from ml_assets.lib.declare.contracts import FeatureContract, FrameContract, SourceContract
 from ml_assets.lib.declare.declarations import (
     MOMENTS,
     EngineName,
@@ -24,9 +23,9 @@ from ml_assets.lib.declare.declarations import (
     Source,
     Split,
 )
+from ml_assets.lib.declare.given import declared
 from ml_assets.lib.declare.package_file import PackageFile
-from ml_assets.lib.declare.rules import Rule
-from ml_assets.lib.declare.where import of_function
+from ml_assets.lib.declare.rule import Rule
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -34,36 +33,10 @@ if TYPE_CHECKING:
 Expression = Callable[..., "ir.Table"]
 """A function of tables that gives a table and runs nothing."""
 
-_C = TypeVar("_C", bound=Contract)
 
-
-def _given(contract: type[_C] | None, kind: type[_C], function: Callable[..., Any]) -> type[_C]:
-    """*contract*, which must be there and of the right *kind*.
-
-    Raises:
-        DeclarationError: It is missing, or not a contract of this kind.
-    """
-    if isinstance(contract, type) and issubclass(contract, kind):
-        return contract
-    said = "has no contract" if contract is None else f"has contract {contract!r}, which is no {kind.__name__}"
-    raise DeclarationError(
-        f"{of_function(function)}: {function.__name__} {said}",
-        remedy=f"write a class on {kind.__name__} in defs/contracts and pass it as contract=…",
-    )
-
-
-def _known(engine: EngineName | None, function: Callable[..., Any]) -> EngineName | None:
-    """*engine*, if there is one of this name.
-
-    Raises:
-        DeclarationError: There is none.
-    """
-    if engine is None or engine in get_args(EngineName):
-        return engine
-    raise DeclarationError(
-        f"{of_function(function)}: {function.__name__} asks for the engine {engine!r}",
-        remedy=f"choose of {', '.join(get_args(EngineName))}, or leave it to ML_ASSETS_ENGINE",
-    )
+def _name(name: str | None, function: Callable[..., Any]) -> str:
+    """*name*, or that of the *function*."""
+    return getattr(function, "__name__", "") if name is None else name
 
 
 def source(
@@ -85,18 +58,19 @@ def source(
     """Declare a raw table; see `Source`. The name is the function's unless given."""
 
     def declare(function: Callable[..., Any]) -> Source:
-        return Source(
-            name=name or function.__name__,
-            function=function,
+        return declared(
+            Source,
+            function,
+            name=_name(name, function),
             owner=owner,
-            engine=_known(engine, function),
+            engine=engine,
             rules=rules,
-            contract=_given(contract, SourceContract, function),
-            files=dict(files),
+            contract=contract,
+            files=files,
             event_time=event_time,
             known_from=known_from,
             always_known=always_known,
-            known_at=dict(known_at or {}),
+            known_at={} if known_at is None else known_at,
             libraries=libraries,
             append=append,
             partition_by=partition_by,
@@ -119,11 +93,12 @@ def split(
     """Declare a split version of the source *of*; see `Split`."""
 
     def declare(function: Expression) -> Split:
-        return Split(
+        return declared(
+            Split,
+            function,
             name=of,
-            function=function,
             owner=owner,
-            engine=_known(engine, function),
+            engine=engine,
             rules=rules,
             version=version,
             key=key,
@@ -150,16 +125,17 @@ def feature_view(
     """Declare a version of a feature view; see `FeatureView`. The name is the function's unless given."""
 
     def declare(function: Expression) -> FeatureView:
-        return FeatureView(
-            name=name or function.__name__,
-            function=function,
+        return declared(
+            FeatureView,
+            function,
+            name=_name(name, function),
             owner=owner,
-            engine=_known(engine, function),
+            engine=engine,
             rules=rules,
             version=version,
             keys=keys,
             ttl=ttl,
-            contract=_given(contract, FeatureContract, function),
+            contract=contract,
             partition_by=partition_by,
             deterministic=deterministic,
         )
@@ -183,15 +159,16 @@ def frame(
     """Declare the training rows of a model; see `Frame`. The name is the function's unless given."""
 
     def declare(function: Expression) -> Frame:
-        return Frame(
-            name=name or function.__name__,
-            function=function,
+        return declared(
+            Frame,
+            function,
+            name=_name(name, function),
             owner=owner,
-            engine=_known(engine, function),
+            engine=engine,
             rules=rules,
             allow_stale=allow_stale,
             split=split,
-            contract=_given(contract, FrameContract, function),
+            contract=contract,
             label=label,
             moments=moments,
             deterministic=deterministic,
@@ -214,13 +191,14 @@ def model(
     """Declare a model; see `Model`. The name is the function's unless given."""
 
     def declare(function: Callable[..., Any]) -> Model:
-        return Model(
-            name=name or function.__name__,
-            function=function,
+        return declared(
+            Model,
+            function,
+            name=_name(name, function),
             owner=owner,
             frame=frame,
-            floors=dict(floors or {}),
-            params=dict(params or {}),
+            floors={} if floors is None else floors,
+            params={} if params is None else params,
             seed=seed,
             categories=categories,
             libraries=libraries,

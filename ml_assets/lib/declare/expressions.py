@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
 from ml_assets.lib.core.names import SPLIT
 from ml_assets.lib.declare.checks import RESERVED
-from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Split
+from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Source, Split
 from ml_assets.lib.declare.knowledge import mistakes_of_knowledge
 
 if TYPE_CHECKING:
@@ -34,11 +34,28 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     except DeclarationError as error:
         yield type(error)(f"{decl.place}: {error.problem}", remedy=error.remedy)
         return
-    found = list(_columns(declarations, decl, expression))
+    found = [*_tables(declarations, decl, expression), *_columns(declarations, decl, expression)]
+    if not found and isinstance(decl, Split):
+        found += _parts(declarations, decl, expression)
     yield from found
     if not found:
         yield from mistakes_of_knowledge(declarations, decl, expression)
-        yield from _rule_expressions(declarations, decl)
+        yield from mistakes_of_rule_expressions(declarations, decl)
+
+
+def _tables(
+    declarations: Declarations, decl: Split | FeatureView | Frame, expression: ir.Table
+) -> Iterator[DeclarationError]:
+    """Tables that *expression* reads and that are no parameter of the function: they have no rows."""
+    import ibis.expr.operations as ops
+
+    given = {name: declarations.sources[name].contract.ibis_schema() for name in decl.parameters}
+    read = expression.op().find(ops.UnboundTable)
+    if other := sorted({table.name for table in read if given.get(table.name) != table.schema}):
+        yield UnknownUpstream(
+            f"{decl.place}: the expression reads {', '.join(other)}, which the function is not given",
+            remedy="take the source as a parameter of the function instead of making a table",
+        )
 
 
 def _columns(
@@ -65,6 +82,22 @@ def _columns(
             f"{decl.place}: column {column.name!r} is {found[column.name]} in the expression, "
             f"{column.type} in the contract",
             remedy=f"{remedy}; .cast({column.type!r}) converts",
+        )
+
+
+def _parts(declarations: Declarations, split: Split, expression: ir.Table) -> Iterator[DeclarationError]:
+    """Rows that get a part without having been asked, because what the part depends on may be null."""
+    from ml_assets.lib.declare.nulls import undecided
+
+    def nullable(table: str, column: str) -> bool:
+        columns = declarations.sources[table].contract.columns()
+        return next(found.nullable for found in columns if found.name == column)
+
+    if columns := undecided(expression, SPLIT, nullable):
+        yield ContractMismatch(
+            f"{split.place}: {SPLIT} depends on {', '.join(columns)}, which may be null: such a row is in no part, "
+            "or in that of the last case",
+            remedy="say what a null means: fill it (.fill_null), give it a first case (column.isnull()), or filter it",
         )
 
 
@@ -96,7 +129,9 @@ def mistakes_of_rules(decl: Declaration) -> Iterator[DeclarationError]:
                 )
 
 
-def _rule_expressions(declarations: Declarations, decl: Split | FeatureView | Frame) -> Iterator[DeclarationError]:
+def mistakes_of_rule_expressions(
+    declarations: Declarations, decl: Source | Split | FeatureView | Frame
+) -> Iterator[DeclarationError]:
     """Rules that cannot be built on the columns of the table."""
     known = [
         version

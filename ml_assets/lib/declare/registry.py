@@ -7,21 +7,24 @@ import importlib.util
 import pkgutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ml_assets.lib.core.errors import DeclarationError, DuplicateName, NotIdentifiable
+from ml_assets.lib.core.errors import DeclarationError, DuplicateName, MLAssetsError, NotIdentifiable
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
 from ml_assets.lib.core.recipe import Definition, Json, hash_of
 from ml_assets.lib.declare import checks as builtin
-from ml_assets.lib.declare.contracts import Column, Contract, FrameContract, SplitContract
+from ml_assets.lib.declare.columns import Column
+from ml_assets.lib.declare.contracts import Contract, FrameContract, SplitContract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.identity import expr1, made_with
-from ml_assets.lib.declare.rules import Rule
+from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.source_identity import py1
 from ml_assets.lib.declare.validation import mistakes, mistakes_of_versions
 from ml_assets.lib.declare.versions import ViewRef, read_versions
+from ml_assets.lib.declare.where import in_package
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -192,6 +195,8 @@ class Declarations:
 
         try:
             expression = function(*tables)
+        except DeclarationError as error:  # of a helper of this project, which knows the remedy
+            raise type(error)(f"{what} cannot be built: {error.problem}", remedy=error.remedy) from error
         except Exception as error:  # whatever a person's function may raise
             raise DeclarationError(
                 f"{what} cannot be built: {type(error).__name__}: {error}",
@@ -252,6 +257,29 @@ class Declarations:
             }
         )
 
+    def rules_of(self, unit: Unit) -> str | None:
+        """Hash of all that *unit* is judged by as it is declared now; ``None`` if it is not declared any more."""
+        if unit not in self._rules_of:
+            self._rules_of[unit] = self._find_rules(unit)
+        return self._rules_of[unit]
+
+    @cached_property
+    def _rules_of(self) -> dict[Unit, str | None]:
+        return {}
+
+    def _find_rules(self, unit: Unit) -> str | None:
+        declaration: Declaration | None = None
+        feature_version = None
+        if unit.stage == "sources":
+            declaration = self.sources.get(unit.name)
+        elif unit.stage == "splits":
+            declaration = self.splits.get(unit.version)
+        elif unit.stage == "features":
+            declaration = self.views.get((unit.name, int(unit.version)))
+        elif unit.stage == "frames" and unit.both[1] in self.feature_versions:
+            declaration, feature_version = self.frames.get(unit.name), unit.both[1]
+        return self.rules_hash(declaration, feature_version) if declaration else None
+
     def _rule(self, rule: Rule, contract: type[Contract]) -> Json:
         """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""
         import ibis
@@ -289,9 +317,9 @@ def examine(package: ModuleType | str = DEFS) -> tuple[Declarations, tuple[Decla
         DeclarationError: A module cannot be imported, because a contract or decorator in it is wrong by itself.
     """
     if isinstance(package, str):
-        package = importlib.import_module(package)
+        package = _imported(package, package)
     found = list(_found(package))
-    module = importlib.import_module(f"{package.__name__}.versions")
+    module = _imported(f"{package.__name__}.versions", package.__name__)
     versions = read_versions(module)
     declarations = Declarations(
         package=package.__name__,
@@ -320,10 +348,27 @@ def _modules(package: ModuleType, stage: str) -> Iterator[ModuleType]:
     """The folder *stage* of *package* and all modules below it, by name; nothing where there is none."""
     if importlib.util.find_spec(f"{package.__name__}.{stage}") is None:
         return
-    folder = importlib.import_module(f"{package.__name__}.{stage}")
+    folder = _imported(f"{package.__name__}.{stage}", package.__name__)
     yield folder
     for info in sorted(pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."), key=lambda info: info.name):
-        yield importlib.import_module(info.name)
+        yield _imported(info.name, package.__name__)
+
+
+def _imported(name: str, package: str) -> ModuleType:
+    """The module *name* of *package*.
+
+    Raises:
+        DeclarationError: It cannot be imported; told with the line of the package where that came to pass.
+    """
+    try:
+        return importlib.import_module(name)
+    except MLAssetsError:
+        raise
+    except Exception as error:  # whatever a person's module may raise
+        where = in_package(error, package) or name
+        raise DeclarationError(
+            f"{where}: {name} cannot be imported: {type(error).__name__}: {error}", remedy="correct that line"
+        ) from error
 
 
 def _by(found: Sequence[Declaration], kind: type[D], key: Callable[[D], K]) -> Mapping[K, D]:

@@ -1,105 +1,34 @@
-"""Rules: what a table is judged by beyond its contract. A rule is a function that returns the rows that break it.
-
-A rule stays in the engine: the failing rows are counted there and only a few examples leave it. The ready-made rules
-judge a split index, a table of one key column and ``split``.
-"""
+"""Ready-made rules for a split index, which is a table of one key column and ``split``."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.core.names import SPLIT
-from ml_assets.lib.core.publication import CheckResult, Severity
-from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
-from ml_assets.lib.declare.where import caller, of_function
+from ml_assets.lib.core.publication import Severity
+from ml_assets.lib.declare.rule import Rule, rule
+from ml_assets.lib.declare.where import user
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-FIGURES: Final = 100
-"""Most rows of figures that a verdict keeps of one rule."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One thing that must hold.
-
-    Attributes:
-        name: Name of the check.
-        failing: ``failing(table, *upstream) -> ir.Table``: the rows that break the rule; none where it holds.
-        upstream: Names of the tables it needs beside the judged one: upstream tables of the declaration.
-        severity: ``error`` stops the publish, ``warn`` is shown only.
-        description: What holds.
-        figures: Like *failing*, but a few rows worth showing whether or not the rule holds.
-    """
-
-    name: str
-    failing: Callable[..., ir.Table]
-    upstream: tuple[str, ...] = ()
-    severity: Severity = "error"
-    description: str = ""
-    figures: Callable[..., ir.Table] | None = None
-
-    @property
-    def where(self) -> str:
-        """``file:line`` of the function."""
-        return of_function(self.failing)
-
-    def audit(self, table: ir.Table, upstream: Mapping[str, ir.Table]) -> CheckResult:
-        """Judge *table*, with the *upstream* tables at hand; all bound to one engine.
-
-        Returns:
-            The failing rows counted, at most `EXAMPLES` of them, and the figures as ``{"rows": […]}``.
-        """
-        others = [upstream[name] for name in self.upstream]
-        failing = self.failing(table, *others)
-        count = int(failing.count().to_pyarrow().as_py())
-        figures = {} if self.figures is None else {"rows": plain_rows(self.figures(table, *others), FIGURES)}
-        return CheckResult(
-            check=self.name,
-            passed=count == 0,
-            severity=self.severity,
-            rows_failed=count,
-            counts={self.name: count} if count else {},
-            examples=tuple({**row, "rule": self.name} for row in plain_rows(failing, EXAMPLES)) if count else (),
-            figures=figures,
-        )
-
-
-def rule(*, name: str | None = None, severity: Severity = "error") -> Callable[[Callable[..., Any]], Rule]:
-    """Declare a rule: ``(table, <upstream>, …) -> the rows that break it``.
-
-    Its name is the function's unless given, its description the docstring, its upstream tables the further parameters.
-    """
-
-    def declare(failing: Callable[..., Any]) -> Rule:
-        return Rule(
-            name=name or failing.__name__,
-            failing=failing,
-            upstream=tuple(inspect.signature(failing).parameters)[1:],
-            severity=severity,
-            description=inspect.getdoc(failing) or "",
-        )
-
-    return declare
+__all__ = ["Rule", "complete", "disjoint", "label_rates", "ordered", "rule", "shares"]
 
 
 def shares(*, train: float, val: float, test: float, within: float, severity: Severity = "error") -> Rule:
     """Each split has the share of the rows that was asked for, give or take *within*; an index without rows has none.
 
     Raises:
-        DeclarationError: The shares do not add up to 1.
+        DeclarationError: A share is not between 0 and 1, they do not add up to 1, or *within* is no distance.
     """
+    where = user()
     wanted = {"train": train, "val": val, "test": test}
-    if not math.isclose(sum(wanted.values()), 1.0):
-        where = caller(sys._getframe(1))  # noqa: SLF001 (the line of the call; inspect would read the file)
+    _require_numbers(where, "shares", **wanted, within=within)
+    if max(wanted.values()) > 1 or not math.isclose(sum(wanted.values()), 1.0):
         raise DeclarationError(f"{where}: shares of {_shown(wanted)} are not all rows", remedy="let them add up to 1")
 
     def measured(table: ir.Table) -> ir.Table:
@@ -136,18 +65,35 @@ def label_rates(
 ) -> Rule:
     """The rate of a label in each split differs by at most *within* from the rate in all of them together.
 
+    A split of which no row has a label has no rate, and fails; where no row at all has one, the rule does not apply.
+
     Args:
         of: The source that is split.
         label: ``label(source) -> bool or null``; rows where it is null are left out.
         within: Largest lawful gap; ``None`` reports it only.
         per: Columns of the source; rates are compared within each of their combinations.
         severity: What a larger gap means.
+
+    Raises:
+        DeclarationError: *per* is no tuple of texts, or *within* is no distance.
     """
+    where = user()
+    given: object = per
+    if isinstance(given, str):
+        raise DeclarationError(f"{where}: label_rates has per={given!r}, a text", remedy=f"write per=({given!r},)")
+    _require_texts(where, "label_rates", of=of, **{f"per[{i}]": name for i, name in enumerate(per)})
+    if within is not None:
+        _require_numbers(where, "label_rates", within=within)
     gaps = partial(_gaps, label=label, per=per)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
         found = gaps(table, source)
-        return found.limit(0) if within is None else found.filter(found["gap"] > within)
+        if within is None:
+            return found.limit(0)
+        return found.filter(found["gap"].isnull() | (found["gap"] > within))
+
+    def labelled(table: ir.Table, source: ir.Table) -> ir.IntegerScalar:
+        return _labelled(table, source, label=label, per=per)[0].count()
 
     return Rule(
         name="label_rates",
@@ -156,38 +102,68 @@ def label_rates(
         severity=severity,
         figures=gaps,
         description="Label rates of the splits" + ("." if within is None else f" within {within:g} of that of all."),
+        needs={"no row has a label": labelled},
     )
 
 
+_LABEL: Final = "is it"
+_LABELLED: Final = "labelled rows"
+"""Not spelled as a column can be."""
+
+
+def _labelled(
+    table: ir.Table, source: ir.Table, *, label: Callable[[ir.Table], ir.BooleanValue], per: Sequence[str]
+) -> tuple[ir.Table, dict[str, str]]:
+    """The rows of *table* that have a label, with the columns *per* and what these are called there."""
+    import ibis.expr.types as ir
+
+    asked = label(source)
+    if not isinstance(asked, ir.BooleanValue):
+        raise DeclarationError(
+            "the label of label_rates is neither true nor false", remedy="return a comparison, as in source.delay > 15"
+        )
+    joined, names = _beside(table, source.mutate(**{_LABEL: asked}), (*per, _LABEL), ("rate", "whole", "gap"))
+    return joined.filter(joined[_LABEL].notnull()), {column: names[column] for column in per}
+
+
 def _gaps(
-    table: ir.Table, source: ir.Table, *, label: Callable[[ir.Table], ir.BooleanValue], per: tuple[str, ...]
+    table: ir.Table, source: ir.Table, *, label: Callable[[ir.Table], ir.BooleanValue], per: Sequence[str]
 ) -> ir.Table:
     """The rate of *label* in each split and in all of them together, within each combination of *per*."""
     import ibis
 
-    key = _key(table)
-    known = source.select(key, *per, late=label(source)).filter(lambda t: t["late"].notnull())
-    joined = table.join(known, key)
-    counted = joined.group_by(*per, SPLIT).aggregate(labelled=joined.count(), late=joined["late"].sum())
-    together = ibis.window(group_by=per)
-    late, labelled = (counted[name].sum().over(together).cast("float64") for name in ("late", "labelled"))
+    known, names = _labelled(table, source, label=label, per=per)
+    groups = tuple(names.values())
+    counted = known.group_by(*groups, SPLIT).aggregate(**{_LABELLED: known.count(), _LABEL: known[_LABEL].sum()})
+    together = ibis.window(group_by=groups)
+    true, labelled = (counted[name].sum().over(together).cast("float64") for name in (_LABEL, _LABELLED))
     rates = counted.select(
-        *per,
-        SPLIT,
-        rate=counted["late"].cast("float64") / counted["labelled"].cast("float64"),
-        whole=late / labelled,
+        *groups, SPLIT, rate=counted[_LABEL].cast("float64") / counted[_LABELLED].cast("float64"), whole=true / labelled
     )
-    return rates.mutate(gap=(rates["rate"] - rates["whole"]).abs())
+    rates = rates.mutate(gap=(rates["rate"] - rates["whole"]).abs())
+    some = counted.aggregate(**{_LABELLED: counted.count()})
+    unknown = table.select(SPLIT).distinct().anti_join(counted, SPLIT).cross_join(some.filter(some[_LABELLED] > 0))
+    nothing = {name: ibis.null(kind) for name, kind in rates.schema().items() if name != SPLIT}
+    return rates.union(unknown.mutate(**nothing).select(*rates.columns))
 
 
 def disjoint(*, by: str, of: str, severity: Severity = "error") -> Rule:
-    """No value of column *by* of source *of* is in two splits; nulls belong to nobody."""
+    """No value of column *by* of source *of* is in two splits; nulls belong to nobody.
+
+    Raises:
+        DeclarationError: A name is no text.
+    """
+    _require_texts(user(), "disjoint", by=by, of=of)
+
+    def grouped(table: ir.Table, source: ir.Table) -> tuple[ir.Table, str]:
+        joined, names = _beside(table, source, (by,))
+        return joined.filter(joined[names[by]].notnull()), names[by]
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
-        key = _key(table)
-        groups = source.select(key, by) if by != key else source.select(key)
-        joined = table.join(groups, key).filter(lambda t: t[by].notnull())
-        return joined.group_by(by).aggregate(splits=joined[SPLIT].nunique()).filter(lambda t: t["splits"] > 1)
+        joined, group = grouped(table, source)
+        found = _free("splits", (group,))
+        in_parts = joined.group_by(group).aggregate(**{found: joined[SPLIT].nunique()})
+        return in_parts.filter(in_parts[found] > 1)
 
     return Rule(
         name=f"disjoint_{by}",
@@ -195,25 +171,30 @@ def disjoint(*, by: str, of: str, severity: Severity = "error") -> Rule:
         upstream=(of,),
         severity=severity,
         description=f"No {by} is in two splits.",
+        needs={f"no row has a {by}": lambda table, source: grouped(table, source)[0].count()},
     )
 
 
 def ordered(*, by: str, of: str, severity: Severity = "error") -> Rule:
-    """By column *by* of source *of*, all of train lies before all of val, and that before all of test."""
+    """By column *by* of source *of*, all of train lies before all of val, and that before all of test.
+
+    A row whose *by* is null lies nowhere, and fails. Without rows in train, or in both others, nothing is compared.
+
+    Raises:
+        DeclarationError: A name is no text.
+    """
+    _require_texts(user(), "ordered", by=by, of=of)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
-        key = _key(table)
-        timed = table.join(source.select(key, by), key)
-        ends = timed.aggregate(
-            train_end=timed[by].max(where=timed[SPLIT] == "train"),
-            val_end=timed[by].max(where=timed[SPLIT] == "val"),
-        )
-        beside = timed.cross_join(ends)
-        early_val = (beside[SPLIT] == "val") & (beside[by] <= beside["train_end"])
-        early_test = (beside[SPLIT] == "test") & (
-            (beside[by] <= beside["train_end"]) | (beside[by] <= beside["val_end"])
-        )
-        return beside.filter(early_val | early_test)
+        timed, names = _beside(table, source, (by,))
+        at = names[by]
+        ends = {part: _free(f"{part}_end", timed.columns) for part in ("train", "val")}
+        last = timed.aggregate(**{end: timed[at].max(where=timed[SPLIT] == part) for part, end in ends.items()})
+        beside = timed.cross_join(last)
+        early = {part: (beside[at] <= beside[end]).fill_null(False) for part, end in ends.items()}
+        early_val = (beside[SPLIT] == "val") & early["train"]
+        early_test = (beside[SPLIT] == "test") & (early["train"] | early["val"])
+        return beside.filter(beside[at].isnull() | early_val | early_test)
 
     return Rule(
         name=f"ordered_{by}",
@@ -221,24 +202,33 @@ def ordered(*, by: str, of: str, severity: Severity = "error") -> Rule:
         upstream=(of,),
         severity=severity,
         description=f"By {by}: train before val before test.",
+        needs={
+            "no row is in train": lambda table, _: (table[SPLIT] == "train").sum(),
+            "no row is in val or test": lambda table, _: table[SPLIT].isin(("val", "test")).sum(),
+        },
     )
 
 
 def complete(*, of: str, severity: Severity = "error") -> Rule:
-    """Every key of source *of* is in the split index once, and nothing else is."""
+    """Every key of source *of* is in the split index once, and nothing else is.
+
+    Raises:
+        DeclarationError: *of* is no text.
+    """
+    _require_texts(user(), "complete", of=of)
 
     def failing(table: ir.Table, source: ir.Table) -> ir.Table:
         import ibis
 
         key = _key(table)
-        counted = table.group_by(key).aggregate(times=table.count())
+        times, problem = (_free(name, (key,)) for name in ("times", "problem"))
+        counted = table.group_by(key).aggregate(**{times: table.count()})
         keys = source.select(key).distinct()
-        nothing = ibis.literal(0, "int64")
-        return ibis.union(
-            keys.anti_join(counted, key).select(key, times=nothing, problem=ibis.literal("missing")),
-            counted.anti_join(keys, key).select(key, "times", problem=ibis.literal("not in the source")),
-            counted.filter(counted["times"] > 1).select(key, "times", problem=ibis.literal("more than once")),
-        )
+        missing = keys.anti_join(counted, key).mutate(**{times: ibis.literal(0, "int64")})
+        unknown = counted.anti_join(keys, key)
+        repeated = counted.filter(counted[times] > 1)
+        found = {"missing": missing, "not in the source": unknown, "more than once": repeated}
+        return ibis.union(*(rows.mutate(**{problem: ibis.literal(said)}) for said, rows in found.items()))
 
     return Rule(
         name="complete",
@@ -247,6 +237,41 @@ def complete(*, of: str, severity: Severity = "error") -> Rule:
         severity=severity,
         description=f"Every key of {of} once, and no other.",
     )
+
+
+def _beside(
+    table: ir.Table, source: ir.Table, columns: Sequence[str], taken: Sequence[str] = ()
+) -> tuple[ir.Table, dict[str, str]]:
+    """*table*, a split index, with *columns* of *source*, and what each of these is called there.
+
+    A column has its own name unless that of the key, ``split`` or one of *taken* is equal.
+    """
+    key = _key(table)
+    names = {column: column if column == key else _free(column, (key, SPLIT, *taken)) for column in columns}
+    others = source.select(key, **{name: source[column] for column, name in names.items() if column != key})
+    return table.join(others, key), names
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """*name*, with as many ``_`` behind it as make it differ from *taken*, whose case does not count."""
+    lower = {other.lower() for other in taken}
+    while name.lower() in lower:
+        name += "_"
+    return name
+
+
+def _require_texts(where: str, rule: str, **given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise DeclarationError(f"{where}: {rule} has {name}={value!r}, which is no name", remedy="give a text")
+
+
+def _require_numbers(where: str, rule: str, **given: object) -> None:
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise DeclarationError(
+                f"{where}: {rule} has {name}={value!r}, which is no number from 0", remedy="give a number, 0 or more"
+            )
 
 
 def _shown(wanted: Mapping[str, float]) -> str:

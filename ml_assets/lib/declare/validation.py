@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,9 +16,15 @@ from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, Duplic
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT, SPLITS
 from ml_assets.lib.core.partitioning import PERIODS, partition_fields
 from ml_assets.lib.core.recipe import canonical_json
-from ml_assets.lib.declare.contracts import Column, Contract
+from ml_assets.lib.declare.columns import Column
+from ml_assets.lib.declare.contracts import Contract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
-from ml_assets.lib.declare.expressions import mistakes_of_expression, mistakes_of_rules
+from ml_assets.lib.declare.expressions import (
+    mistakes_of_expression,
+    mistakes_of_rule_expressions,
+    mistakes_of_rules,
+)
+from ml_assets.lib.declare.frame_columns import mistakes_of_spine, mistakes_of_values
 from ml_assets.lib.declare.versions import is_version, where_written
 
 if TYPE_CHECKING:
@@ -27,6 +34,11 @@ METRICS: Final = ("roc_auc", "log_loss", "brier", "accuracy", "precision", "reca
 """Figures of a model, each per split: ``test/roc_auc``."""
 
 TIMESTAMP: Final = "timestamp('UTC', 6)"
+
+_LARGEST: Final = 2**53
+"""From here on a whole number has no canonical JSON, and so no hash."""
+
+_LONGEST: Final = timedelta(microseconds=_LARGEST)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OWNER = re.compile(r"team:[\w.-]+|[^@\s]+@[^@\s]+")
@@ -42,6 +54,8 @@ def mistakes(declarations: Declarations) -> Iterator[DeclarationError]:
         yield from found
         if not found and isinstance(decl, Split | FeatureView | Frame):
             yield from mistakes_of_expression(declarations, decl)
+        elif not found and isinstance(decl, Source):
+            yield from mistakes_of_rule_expressions(declarations, decl)
     yield from _joint_tables(declarations)
 
 
@@ -121,6 +135,12 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             remedy="give each file a label and the function one parameter of that name",
         )
     types = {column.name: column.type for column in source.contract.columns()}
+    if not types:
+        yield ContractMismatch(
+            f"{source.place}: {source.contract.__name__} ({source.contract.where}) has no columns",
+            remedy="write a class on SourceContract with a column for each of the table",
+        )
+        return
     for name in source.known_at:
         if name not in types:
             yield _unknown(
@@ -137,12 +157,14 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             remedy="say known_from='<column>' (often the ingestion or event time), or always_known=True for reference "
             "data and timetables, whose rows are known before anything is asked",
         )
-    if any(column.name == source.known_from and column.nullable for column in source.contract.columns()):
+    columns = {column.name: column for column in source.contract.columns()}
+    if source.known_from in columns and columns[source.known_from].nullable:
         yield ContractMismatch(
-            f"{source.place}: known_from names {source.known_from!r}, which is nullable in {source.contract.__name__}",
-            remedy="leave out nullable=True: a row that says no time is known to nobody",
+            f"{source.place}: known_from={source.known_from!r} is nullable in {source.contract.__name__} "
+            f"({source.contract.where})",
+            remedy="leave out nullable=True: a row of which nobody knows when it is known could never be used",
         )
-    times = {*source.known_at.values(), *(name for name in (source.event_time, source.known_from) if name)}
+    times = {*source.known_at.values(), *(name for name in (source.event_time, source.known_from) if name is not None)}
     for name in sorted(times):
         if types.get(name) != TIMESTAMP:
             yield ContractMismatch(
@@ -167,6 +189,11 @@ def _partitions(decl: Source | FeatureView) -> Iterator[DeclarationError]:
             yield _unknown(ContractMismatch, what, "column of its contract", types)
             continue
         kind = types[field.column]
+        if field.period is not None and field.name in types:
+            yield DuplicateName(
+                f"{decl.place}: partition_by {field} is stored as {field.name}, which is also a column",
+                remedy="rename the column, or use another period",
+            )
         if (field.period is not None) != (kind == TIMESTAMP) or kind.startswith("float"):
             yield ContractMismatch(
                 f"{decl.place}: partition_by says {field} and the column is {kind}",
@@ -176,6 +203,19 @@ def _partitions(decl: Source | FeatureView) -> Iterator[DeclarationError]:
 
 def _split(declarations: Declarations, split: Split) -> Iterator[DeclarationError]:
     """The source and its key."""
+    if not is_version(split.version):
+        yield DeclarationError(
+            f"{split.place} has version {split.version!r}, which cannot be a partition key",
+            remedy="use letters, digits, '-' and single '_' between them",
+        )
+    if split.seed is not None and abs(split.seed) >= _LARGEST:
+        yield DeclarationError(f"{split.place} has seed {split.seed}", remedy="give one between -2**53 and 2**53")
+    if split.key == SPLIT:
+        yield DuplicateName(
+            f"{split.place} has key {SPLIT!r}, which is also the column that says the part",
+            remedy=f"give the key another name in the contract of {split.of}",
+        )
+        return
     if split.of not in declarations.sources:
         yield _unknown(UnknownUpstream, f"{split.place} splits {split.of!r}", "source", declarations.sources)
         return
@@ -195,8 +235,18 @@ def _view(view: FeatureView) -> Iterator[DeclarationError]:
     """Keys against the contract."""
     contract, keys = view.contract, (*view.keys.keys, EVENT_TIMESTAMP)
     columns = {column.name: column for column in contract.columns()}
-    if view.version < 1:
+    if not 1 <= view.version < _LARGEST:
         yield DeclarationError(f"{view.place} has version {view.version}", remedy="count versions from 1")
+    if view.ttl is not None and not timedelta(0) < view.ttl < _LONGEST:
+        yield DeclarationError(
+            f"{view.place} has ttl {view.ttl!r}", remedy="give a time above 0 and below 285 years, or None for any age"
+        )
+    if EVENT_TIMESTAMP in view.keys.keys:
+        yield DuplicateName(
+            f"{view.place} has key {EVENT_TIMESTAMP!r}, which every view has beside its keys",
+            remedy="leave it out of the entity",
+        )
+        return
     for key in keys:
         if key not in columns:
             yield ContractMismatch(
@@ -242,6 +292,7 @@ def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationErro
                 remedy=f"add the column: a frame has its split's key, {EVENT_TIMESTAMP}, its label and {SPLIT}",
             )
     yield from _event_timestamp(frame, columns.get(EVENT_TIMESTAMP))
+    yield from mistakes_of_spine(frame, columns)
     keys = sorted({split.key for split in splits})
     if splits and list(contract.unique()) != keys:
         yield ContractMismatch(
@@ -261,33 +312,7 @@ def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationErro
             remedy="give a whole number from 2: the leakage check looks at the first cutoff, the last, and between",
         )
     for feature_version in declarations.feature_versions:
-        yield from _features(declarations, frame, feature_version)
-
-
-def _features(declarations: Declarations, frame: Frame, feature_version: str) -> Iterator[DeclarationError]:
-    """Keys that the spine lacks, and columns of one name."""
-    spine = {column.name: column.type for column in frame.contract.columns()}
-    taken = dict.fromkeys(spine, f"the spine of {frame.name}")
-    for ref in declarations.feature_versions[feature_version]:
-        if (ref.name, ref.version) not in declarations.views:
-            continue  # told where the feature version is written
-        view = declarations.view(ref)
-        types = {column.name: column.type for column in view.contract.columns()}
-        for key in view.keys.keys:
-            if key in types and spine.get(key) != types[key]:
-                yield ContractMismatch(
-                    f"{frame.place}: {ref.view} in {feature_version!r} is joined by {key!r} ({types[key]}), "
-                    f"which the spine has {f'as {spine[key]}' if key in spine else 'not'}",
-                    remedy=f"add {key} to the spine and to {frame.contract.__name__} with the same type",
-                )
-        for value in declarations.view_values(ref):
-            if value in taken:
-                yield DuplicateName(
-                    f"{frame.place}: in feature version {feature_version!r} column {value!r} comes from {taken[value]} "
-                    f"and from {ref.view} ({view.where})",
-                    remedy="rename it in one of them, or choose columns: 'view@1[column, …]'",
-                )
-            taken.setdefault(value, f"{ref.view} ({view.where})")
+        yield from mistakes_of_values(declarations, frame, feature_version)
 
 
 def _model(declarations: Declarations, model: Model) -> Iterator[DeclarationError]:
@@ -329,7 +354,7 @@ def _joint_tables(declarations: Declarations) -> Iterator[DeclarationError]:
         if not _NAME.fullmatch(decl.name) or (isinstance(decl, Split) and not is_version(decl.version)):
             continue  # told already
         table = declarations.unit(decl).table
-        other = tables.setdefault(table, decl)
+        other = tables.setdefault(table.lower(), decl)
         if other is not decl:
             yield DuplicateName(
                 f"{decl.place} would be stored as {table}, as {other.stage}/{other.name} ({other.where}) is",

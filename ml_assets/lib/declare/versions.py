@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
+from unicodedata import normalize
 
 from ml_assets.lib.core.errors import DeclarationError, DuplicateName
 from ml_assets.lib.core.names import identifier
 
 _REFERENCE = re.compile(r"(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)(?:\[(?P<columns>[^\[\]]*)\])?")
-_VERSION = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]|_(?!_))*")  # "__" stands between the two keys of a unit
-_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VERSION = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]|_(?=[-A-Za-z0-9]))*")  # "__" stands between the two keys of a unit
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,13 +51,13 @@ class ViewRef:
         Raises:
             DeclarationError: *text* is not a reference, chooses nothing, or chooses one column twice.
         """
-        match = _REFERENCE.fullmatch(text.strip())
+        match = _REFERENCE.fullmatch(normalize("NFKC", text).strip())  # as Python reads a name of a contract
         if match is None:
             raise _unreadable(text)
         columns = None
         if match["columns"] is not None:
             columns = tuple(column.strip() for column in match["columns"].split(","))
-            if len(set(columns)) < len(columns) or not all(_COLUMN.fullmatch(column) for column in columns):
+            if len(set(columns)) < len(columns) or not all(map(str.isidentifier, columns)):
                 raise _unreadable(text)
         return cls(match["name"], int(match["version"]), columns)
 
@@ -98,6 +98,8 @@ def read_versions(module: ModuleType) -> Versions:
     wrong += [*_bad_keys(module, "split version", splits), *_bad_keys(module, "feature version", features)]
     read: dict[str, tuple[ViewRef, ...]] = {}
     for key, references in features.items():
+        if not isinstance(key, str):
+            continue  # told already
         if not _is_texts(references):
             wrong.append(_malformed(module, str(key), f'"{key}": ("route@1", …)'))
             continue
@@ -149,10 +151,10 @@ def _bad_keys(module: ModuleType, what: str, keys: Iterable[str]) -> Iterator[De
         if not is_version(key):
             yield DeclarationError(
                 f"{where}: {what} {key!r} cannot be a partition key",
-                remedy="use letters, digits, '-' and single '_' only: no '|', '[', ']', ',' or '...'",
+                remedy="use letters, digits, '-' and single '_' between them only: no '|', '[', ']', ',' or '...'",
             )
             continue
-        other = seen.setdefault(identifier(key), key)
+        other = seen.setdefault(identifier(key).lower(), key)
         if other != key:
             yield DuplicateName(
                 f"{where}: {what}s {other!r} and {key!r} map to one table name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
@@ -28,9 +29,36 @@ def caller(frame: FrameType) -> str:
     return location(frame.f_code, frame.f_globals.get("__name__", ""), frame.f_lineno)
 
 
+def user() -> str:
+    """Where the code that calls this package stands now: the innermost line outside of it."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (inspect would read the files)
+    package = __name__.rpartition(".")[0]
+    while frame is not None and (
+        frame.f_code.co_filename == "<string>" or str(frame.f_globals.get("__name__", "")).startswith(package)
+    ):
+        frame = frame.f_back
+    return "?" if frame is None else caller(frame)
+
+
 def of_function(function: Callable[..., Any]) -> str:
     """Where *function* begins, decorators included."""
     while isinstance(function, partial):
         function = function.func
     written = inspect.unwrap(function)
     return location(written.__code__, written.__module__)
+
+
+def in_package(error: BaseException, package: str) -> str:
+    """Where in *package* the *error* came up: the deepest of its lines, or where it is no Python; empty if nowhere."""
+    if isinstance(error, SyntaxError) and error.filename:
+        parts = PurePath(error.filename).parts
+        top = package.partition(".")[0]
+        return f"{'/'.join(parts[parts.index(top) :] if top in parts else parts[-1:])}:{error.lineno}"
+    found = ""
+    step = error.__traceback__
+    while step is not None:
+        module = str(step.tb_frame.f_globals.get("__name__", ""))
+        if f"{module}.".startswith(f"{package}."):
+            found = location(step.tb_frame.f_code, module, step.tb_lineno)
+        step = step.tb_next
+    return found

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ml_assets.lib.core.errors import NothingToCommit, TargetDirty, UnrecordedChange
+from ml_assets.lib.core.errors import NothingToCommit, StaleInput, TargetDirty, UnrecordedChange
 from ml_assets.lib.core.names import keep_branch
 from ml_assets.lib.core.publication import Publication, passes
 from ml_assets.lib.gate.attempts import drop_branches, open_branch, record, tried
@@ -113,7 +113,7 @@ class Gate:
 
         Raises:
             MissingInput: An input was never published.
-            StaleInput: An input is older than its own inputs.
+            StaleInput: An input is older than its own inputs, or was judged by other checks than are declared now.
             UnrecordedChange: The unit's data, or an input's, is not what was published.
             TargetDirty: The target has uncommitted objects.
             TooManyTries: The target or an input moved at every try.
@@ -180,6 +180,13 @@ class Gate:
         inputs = {
             name: records.require(unit, work.unit, allow_stale=work.allow_stale) for name, unit in work.inputs.items()
         }
+        for name, publication in inputs.items():
+            if publication.rules != work.input_rules.get(name, publication.rules):
+                raise StaleInput(
+                    f"{work.unit} needs {publication.unit}, which was not judged yet by the checks that it has now",
+                    remedy=f"materialize {publication.unit} first (it is judged again, not computed), or everything by "
+                    "`ml-assets materialize --changed`",
+                )
         progress.done(Step.PIN)
         return Pinned.of(work, records, inputs, old)
 

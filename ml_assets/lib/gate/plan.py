@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_assets.lib.core.errors import ConfigError
 from ml_assets.lib.core.names import Unit
@@ -153,6 +153,11 @@ class Plan:
             return self._model(declaration, systems, partition, dict(parameters or {}), common)
         raise TypeError(f"{declaration!r} is no declaration of a stage")
 
+    def _inputs(self, units: Mapping[str, Unit]) -> dict[str, Any]:
+        """The inputs of a unit, and by what each must have been judged."""
+        rules = {name: found for name, unit in units.items() if (found := self.declarations.rules_of(unit))}
+        return {"inputs": units, "input_rules": rules}
+
     def _source(self, source: Source, path: Path | None, common: dict[str, object]) -> SourceWork:
         from ml_assets.lib.gate.units.appends import AppendWork
         from ml_assets.lib.gate.units.tables import SourceWork, library_versions
@@ -178,7 +183,7 @@ class Plan:
 
         return ExpressionWork(
             **common,  # type: ignore[arg-type]  # as above
-            inputs={name: Unit("sources", name) for name in declaration.parameters},
+            **self._inputs({name: Unit("sources", name) for name in declaration.parameters}),
             rules=self.declarations.rules_hash(declaration),
             parameters=_layout(declaration.partition_by) if isinstance(declaration, FeatureView) else {},
             seed=declaration.seed if isinstance(declaration, Split) else None,
@@ -196,7 +201,7 @@ class Plan:
         )
         return FrameWork(
             **common,  # type: ignore[arg-type]  # as above
-            inputs=builder.inputs,
+            **self._inputs(builder.inputs),
             rules=self.declarations.rules_hash(frame, feature_version),
             parameters=builder.parameters,
             builder=builder,
@@ -223,7 +228,7 @@ class Plan:
         )
         return ModelWork(
             **common,  # type: ignore[arg-type]  # as above
-            inputs={f"frames/{frame.name}": builder.unit},
+            **self._inputs({f"frames/{frame.name}": builder.unit}),
             rules=self.declarations.rules_hash(model),
             parameters={**model.params, **given},
             seed=model.seed,

@@ -69,6 +69,7 @@ class Work(ABC):
         inputs: Units it reads, by the name under which its computation sees them.
         definition: How it is computed.
         rules: Hash of all that it is judged by.
+        input_rules: For each input that is declared, the hash of all that it must have been judged by.
         parameters: Declared parameters and file hashes; part of the recipe.
         seed: Seed; part of the recipe.
         libraries: Versions on which the result depends; part of the recipe.
@@ -81,6 +82,7 @@ class Work(ABC):
     inputs: Mapping[str, Unit]
     definition: Definition
     rules: str
+    input_rules: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Json] = field(default_factory=dict)
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)

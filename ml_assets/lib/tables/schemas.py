@@ -75,13 +75,16 @@ def conform(rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, *, where: 
         where: The table, for errors.
 
     Raises:
-        TableError: A column is missing or too many, a type or value does not fit, or a required column holds a null.
+        TableError: A column is missing, too many or there twice, a type or value does not fit, or a required column
+            holds a null.
     """
     given = rows.schema.names
     if sorted(given) != sorted(schema.names):
         missing, unknown = sorted(set(schema.names) - set(given)), sorted(set(given) - set(schema.names))
+        twice = sorted({name for name in given if given.count(name) > 1})
         raise TableError(
-            f"{where}: the rows have other columns than the schema: missing {missing}, unknown {unknown}",
+            f"{where}: the rows have other columns than the schema: missing {missing}, unknown {unknown}"
+            + (f", more than once {twice}" if twice else ""),
             remedy="give exactly the columns of the schema, each once",
         )
     for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:

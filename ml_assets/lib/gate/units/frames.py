@@ -39,6 +39,8 @@ TABLE: Final = "table"
 """The field of the object that names the frame's table, where it has one."""
 _FIGURE_DIGITS: Final = 6
 _TOLERANCE: Final = 1e-4
+_SQUARABLE: Final = 1e150
+"""Sums of squares of doubles below it are finite, however many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,18 +293,28 @@ class FrameWork(Work):
 def quality(table: ir.Table, rows: int) -> dict[str, Json]:
     """Per column the share of nulls, of numbers also mean and deviation; rounded, as sums of doubles differ.
 
+    A column with a value whose square a double cannot hold, or that is no number, has neither mean nor deviation: an
+    engine would answer with an error, and whether the value is lawful is for the audit to say.
+
     Args:
         table: The rows of a frame.
         rows: How many there are.
     """
+    import ibis
     import ibis.expr.datatypes as dt
 
     measures = {}
     for name, kind in table.schema().items():
-        measures[f"{name}|nulls"] = table[name].isnull().sum()
+        column = table[name]
+        measures[f"{name}|nulls"] = column.isnull().sum()
+        if isinstance(kind, dt.Floating):
+            small = column.abs() < _SQUARABLE
+            measures[f"{name}|beyond"] = (column.notnull() & ~small).sum()
+            column = small.ifelse(column, ibis.null(kind))
         if isinstance(kind, dt.Numeric):
-            measures |= {f"{name}|mean": table[name].mean(), f"{name}|std": table[name].std()}
+            measures |= {f"{name}|mean": column.mean(), f"{name}|std": column.std()}
     figures = table.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    beyond = {name.rpartition("|")[0] for name, value in figures.items() if name.endswith("|beyond") and value}
     total = max(rows, 1)
     quality: dict[str, Json] = {}
     for key, value in figures.items():
@@ -310,7 +322,7 @@ def quality(table: ir.Table, rows: int) -> dict[str, Json]:
         entry = quality.setdefault(name, {})
         if measure == "nulls":
             entry["null_rate"] = _rounded((value or 0) / total)
-        elif value is not None:
+        elif measure != "beyond" and value is not None and name not in beyond:
             entry[measure] = _rounded(value)
     return quality
 

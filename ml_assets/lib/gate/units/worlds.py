@@ -179,15 +179,18 @@ class Falsifier:
         return columns
 
     def _other(self, column: str) -> ir.Value:
-        """Another value than the column's, taken from the column, so that it is one that the table may hold."""
+        """Another value than the column's, taken from the column, so that it is one that the table may hold.
+
+        The least where it can be: sums of the greatest might not fit their type, in rows that nobody compares.
+        """
         import ibis
 
         value = self.table[column]
         least, greatest = self.extremes[column]
         if least == greatest:
-            least = _beside(greatest)
+            greatest = _beside(least)
         low, high = (ibis.literal(end, type=value.type()) for end in (least, greatest))
-        return ibis.cases((value == high, low), else_=high)
+        return ibis.cases((value == low, high), else_=low)
 
     @staticmethod
     def _later(time: ir.Value, moment: datetime) -> ir.Value:
