@@ -90,14 +90,31 @@ def dev() -> None:
 @click.argument("assets", nargs=-1, metavar="[ASSET]...")
 @_split
 @_features
-@click.option("--changed", is_flag=True, help="Only what the gate does not find unchanged; starts no run for the rest.")
 @click.option(
-    "--recompute", is_flag=True, help="Compute even what is unchanged; overwrite what was changed behind the gate."
+    "--changed",
+    is_flag=True,
+    help="Only what the gate does not find unchanged; starts no run for the rest. Files and parameters that were given "
+    "stay until others are named.",
 )
 @click.option(
-    "--path", type=click.Path(path_type=Path), help="Of one source: ingest this file instead of its main one."
+    "--recompute",
+    is_flag=True,
+    help="Compute even what is unchanged, from what it was published from; overwrite what was changed behind the gate.",
 )
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of models: a declared parameter.")
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    help="Of one source: ingest this file instead of its main one. It stays the input until another file is named; "
+    "a source that is named without --path and --changed is ingested from the declared file.",
+)
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of models: a declared parameter. It stays until others are named or the declaration is edited; a model that "
+    "is named without --param and --changed is trained with the declared ones.",
+)
 @click.option(
     "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="author, ticket or approved_by, for the record."
 )
@@ -140,8 +157,8 @@ def check(declarations: bool) -> None:
     problems = locks.check(declared)
     for problem in problems:
         click.secho(f"error: {problem}", fg="red", err=True)
-    for view in locks.unlocked(declared):
-        click.secho(f"warning: {view} is not in versions.lock; `ml-assets lock` writes it", fg="yellow", err=True)
+    for version in locks.unlocked(declared):
+        click.secho(f"warning: {version} is not in versions.lock; `ml-assets lock` writes it", fg="yellow", err=True)
     if not problems and not declarations:
         for standing in standings(definitions.machinery()):
             click.echo(f"{standing.unit!s:<48} {standing.reason or 'up to date'}")
@@ -163,13 +180,16 @@ def preview(asset: str, limit: int) -> None:
 
 
 @main.command()
-@click.argument("views", nargs=-1, metavar="[VIEW@VERSION]...")
-def lock(views: tuple[str, ...]) -> None:
-    """Lock new views in versions.lock, and anew those that are named: right for one that was never published."""
+@click.argument("versions", nargs=-1, metavar="[VERSION]...")
+def lock(versions: tuple[str, ...]) -> None:
+    """Add new versions to versions.lock: of views (VIEW@VERSION), of features, of splits.
+
+    Those that are named are locked again as they are now, which is right only for what was never published.
+    """
     from ml_assets import definitions
     from ml_assets.lib.declare import lock as locks
 
-    changed = locks.write(definitions.plan.declarations, again=views)
+    changed = locks.write(definitions.plan.declarations, again=versions)
     click.echo(f"locked {', '.join(changed)}" if changed else "nothing new: versions.lock is as it was")
 
 

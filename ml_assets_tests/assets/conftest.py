@@ -37,6 +37,7 @@ class Dagster:
         partition: str | None = None,
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        level: str = "CRITICAL",
     ) -> dg.ExecuteInProcessResult:
         """Materialize assets by key, as the UI does: the partition is a plain string."""
         ops = {keys[0].replace("/", "__"): {"config": dict(config)}} if config else {}
@@ -46,7 +47,7 @@ class Dagster:
             partition_key=partition,
             instance=self.instance,
             resources={"lakefs": Lakefs(self.place), "mlflow": self.place.machinery.tracking},
-            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": level}}}},
             tags=dict(tags or {}),
             raise_on_error=False,
         )

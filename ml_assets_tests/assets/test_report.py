@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from ml_assets_tests.assets.conftest import Dagster
 from ml_assets_tests.gate.world import CARS, FRAME, MODEL, SOURCE, VIEW, trips, write_trips
@@ -219,3 +221,58 @@ def test_a_parameter_in_run_config_trains_another_model(dagster: Dagster) -> Non
     assert facts["outcome"] == "published"
     run = dagster.place.machinery.tracking.client.get_run(facts["mlflow_run"])
     assert run.data.params["model/max_iter"] == "6"
+
+
+def stands(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What the metadata of a failure say of what stands published."""
+    return {name: value.value for name, value in facts.items() if name.startswith("still_published")}
+
+
+def test_a_refused_run_says_what_still_stands(dagster: Dagster, tmp_path: Path) -> None:
+    """Each failed check names time, commit and digest of what is published; the words are shown with it."""
+    before, head = dagster.place.publication(SOURCE), dagster.place.head
+    found = checks(dagster.run("sources/trips", config={"path": poisoned(tmp_path)}), "sources/trips")
+    failed = found["ends_after_it_starts", None]
+    told = stands(failed.metadata)
+    assert told["still_published_digest"] == before.digest
+    assert told["still_published_commit"] == head.id
+    assert told["still_published_at"] == before.run["end"]
+    assert "still stands on" in told["still_published"]
+    assert failed.description == f"failed; {told['still_published']}"
+    path = write_trips(tmp_path / "short.csv", trips(), columns=("trip", "car"))
+    found = checks(dagster.run("sources/trips", config={"path": str(path)}), "sources/trips")
+    assert stands(found["contract", None].metadata) == told
+    assert "still stands on" in str(found["contract", None].description)
+
+
+def test_a_failed_run_says_what_still_stands(dagster: Dagster, tmp_path: Path) -> None:
+    """So does the failure of a step that the gate stopped."""
+    before = dagster.place.publication(FRAME)
+    assert dagster.run("sources/trips", config={"path": grown(tmp_path)}).success
+    data = failure(dagster.run("frames/late", partition="v1|hash-s42"), "frames__late").user_failure_data
+    assert stands(data.metadata)["still_published_digest"] == before.digest
+    assert "still stands on" in data.description
+
+
+def test_a_refused_run_of_what_was_never_published(dagster: Dagster, tmp_path: Path) -> None:
+    """Nothing stands there, and that is said."""
+    place = dagster.place
+    place.lake.delete(place.target, [SOURCE.publication_path])
+    place.lake.commit(place.target, "never published", {})
+    found = checks(dagster.run("sources/trips", config={"path": poisoned(tmp_path)}), "sources/trips")
+    told = stands(found["contract", None].metadata)
+    assert told == {"still_published": f"nothing of {SOURCE} is published on {place.target} yet"}
+
+
+def test_an_error_of_a_function_says_what_still_stands(
+    dagster: Dagster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Dagster shows the error as it is; the log of the step says the rest."""
+
+    def broken(*_arguments: Any, **_options: Any) -> None:
+        raise ZeroDivisionError("of somebody")
+
+    monkeypatch.setattr("ml_assets.lib.gate.gate.Gate.materialize", broken)
+    result = dagster.run("features/longest", partition="v1", level="ERROR")
+    assert "ZeroDivisionError" in failure(result, "features__longest").error.to_string()
+    assert f"the version of {VIEW} that was published at" in capfd.readouterr().err

@@ -49,7 +49,9 @@ REFUSED: dict[str, Callable[[], ir.Table]] = {
     "approximation": lambda: T.group_by("g").agg(v=_.i.approx_nunique()),
     "engine's own hash": lambda: T.select(v=_.g.hash()),
     "row number": lambda: T.select("id", v=ibis.row_number().over(ibis.window(order_by="ts"))),
-    "rank": lambda: T.select("id", v=ibis.rank().over(ibis.window(order_by="ts"))),
+    "n-tile": lambda: T.select("id", v=ibis.ntile(4).over(ibis.window(order_by="ts"))),
+    "lead": lambda: T.select("id", v=_.i.lead().over(ibis.window(group_by="g", order_by="ts"))),
+    "first in a window": lambda: T.select("id", v=_.i.first().over(ibis.window(group_by="g", order_by="ts"))),
     "lag": lambda: T.select("id", v=_.i.lag().over(ibis.window(group_by="g", order_by="ts"))),
     "sum over rows": lambda: T.select("id", v=_.i.sum().over(ROWS)),
     "limit": lambda: T.limit(3),
@@ -77,6 +79,11 @@ ALLOWED: dict[str, Callable[[], ir.Table]] = {
     "exact sum over time": lambda: T.select("id", v=exact_sum(T.f, 3).over(BY_TIME)),
     "first by a unique key": lambda: T.group_by("g").agg(v=_.i.first(order_by=["ts", "id"])),
     "argmax of a unique key": lambda: T.group_by("g").agg(v=_.i.argmax(_.id)),
+    "rank": lambda: T.select("id", v=ibis.rank().over(ibis.window(group_by="g", order_by="ts"))),
+    "rank of a column": lambda: T.select("id", v=_.i.rank().over(group_by="g", order_by="i")),
+    "dense rank": lambda: T.select("id", v=ibis.dense_rank().over(ibis.window(order_by="ts"))),
+    "percent rank": lambda: T.select("id", v=ibis.percent_rank().over(ibis.window(order_by="ts"))),
+    "cumulative share": lambda: T.select("id", v=ibis.cume_dist().over(ibis.window(order_by="ts"))),
     "row number by a unique key": lambda: T.select(v=ibis.row_number().over(ibis.window(order_by=["ts", "id"]))),
     "row number after a renaming": lambda: (
         T.filter(_.i > 0).select(key="id", v="i").mutate(n=ibis.row_number().over(ibis.window(order_by="key")))

@@ -24,12 +24,17 @@ SECOND = """
 
 
 def test_what_is_written(package: Package) -> None:
-    """The lock lies beside the declarations and holds what each view is."""
+    """The lock lies beside the declarations and holds what each view, feature version and split version is."""
     loaded = package.load()
-    assert lock.unlocked(loaded) == ("speed@1",)
-    assert lock.write(loaded) == ("speed@1",)
+    assert lock.unlocked(loaded) == ("speed@1", "v1", "hash-s42")
+    assert lock.write(loaded) == ("speed@1", "v1", "hash-s42")
     assert lock.path_of(loaded) == package.folder / "versions.lock"
-    (entry,) = json.loads(lock.path_of(loaded).read_text())["views"].values()
+    found = json.loads(lock.path_of(loaded).read_text())
+    assert found["feature_versions"] == {"v1": {"views": {"speed@1": ["longest"]}}}
+    (split,) = found["split_versions"].values()
+    assert (split["of"], split["key"], split["seed"]) == ("trips", "trip", 42)
+    assert split["expr1"] == loaded.meaning(loaded.splits["hash-s42"])
+    (entry,) = found["views"].values()
     assert entry["expr1"] == loaded.definition(loaded.views["speed", 1]).identity
     assert entry["keys"] == ["car"]
     assert entry["ttl_us"] == 7 * 24 * 3600 * 10**6
@@ -115,7 +120,7 @@ def test_bumped_version(package: Package) -> None:
     package.edit("versions.py", '("speed@1",)}', '("speed@1",), "v2": ("speed@2",)}')
     loaded = package.load()
     assert lock.check(loaded) == []
-    assert lock.write(loaded) == ("speed@2",)
+    assert lock.write(loaded) == ("speed@2", "v2")
 
 
 def test_retired_version_stays_locked(package: Package) -> None:
@@ -126,7 +131,7 @@ def test_retired_version_stays_locked(package: Package) -> None:
     lock.write(package.load())
     package.edit(VIEW, "version=3", "version=2")
     package.edit(VIEW, "minutes.min()", "minutes.sum().cast('int32')")
-    package.edit("versions.py", "speed@1", "speed@2")
+    package.edit("versions.py", '"v1": ("speed@1",)', '"v2": ("speed@2",)')
     assert len(lock.check(package.load())) == 1
 
 
@@ -136,19 +141,32 @@ def test_another_ibis(package: Package) -> None:
     lock.write(loaded)
     path = lock.path_of(loaded)
     path.write_text(path.read_text().replace('"expr1": "expr1:', '"expr1": "expr1:0').replace("ibis ", "ibis 0."))
-    (error,) = lock.check(loaded)
-    assert "locked with ibis 0." in error.problem
-    assert "--recompute" in error.remedy
+    errors = lock.check(loaded)
+    assert [
+        f"`ml-assets lock {name}`" in error.remedy for name, error in zip(("speed@1", "hash-s42"), errors, strict=True)
+    ]
+    for error in errors:
+        assert "locked with ibis 0." in error.problem
+        assert "--recompute" in error.remedy
 
 
 def test_unknown_view(package: Package) -> None:
     """Only a declared view can be locked anew."""
-    with pytest.raises(DeclarationError, match="slow@1 is not declared; name one of: speed@1"):
+    with pytest.raises(DeclarationError, match="slow@1 is not declared; name one of: hash-s42, speed@1, v1"):
         lock.write(package.load(), again=["slow@1"])
 
 
 @pytest.mark.parametrize(
-    "text", ["<<<<<<< HEAD", "[]", '{"format": 1}', '{"format": 2, "views": {}}', '{"format": 1, "views": []}']
+    "text",
+    [
+        "<<<<<<< HEAD",
+        "[]",
+        '{"format": 1}',
+        '{"format": 2, "views": {}}',
+        '{"format": 1, "views": []}',
+        '{"format": 1, "views": {}, "feature_versions": []}',
+        '{"format": 1, "views": {}, "split_versions": {"hash-s42": 1}}',
+    ],
 )
 def test_damaged_lock(text: str, package: Package) -> None:
     """A lock that cannot be read is an error, never an empty lock."""
@@ -156,3 +174,128 @@ def test_damaged_lock(text: str, package: Package) -> None:
     lock.path_of(loaded).write_text(text)
     with pytest.raises(DeclarationError, match=r"versions\.lock (cannot be read|has format 2)"):
         lock.check(loaded)
+
+
+# Feature versions and split versions
+
+WIDE = """
+    class Speed(FeatureContract):
+        \"""One row per car and arrival.\"""
+
+        car: str = Field(description="The car")
+        event_timestamp: Timestamp = Field(description="Arrival (UTC)")
+        longest: Int32 = Field(description="Longest trip, minutes")
+        shortest: Int32 = Field(description="Shortest trip, minutes")
+
+        class Config:
+            unique = ("car", "event_timestamp")
+"""
+
+
+@pytest.fixture
+def wide(package: Package) -> Package:
+    """A locked package with a view of two values, and a second view."""
+    package.add(CONTRACTS, WIDE)
+    package.edit(VIEW, "longest=known.minutes.max())", "longest=known.minutes.max(), shortest=known.minutes.min())")
+    package.add(
+        VIEW,
+        SECOND.replace("longest=known.minutes.min()", "longest=known.minutes.min(), shortest=known.minutes.max()")
+        .replace('name="speed"', 'name="pace"')
+        .replace("version=2", "version=1"),
+    )
+    lock.write(package.load())
+    return package
+
+
+@pytest.mark.parametrize(
+    ("views", "how"),
+    [
+        ('"speed@1[longest]",', r"without speed@1\[shortest\]"),
+        (
+            '"speed@1[longest]", "pace@1[shortest]",',
+            r"without speed@1\[shortest\]; now also pace@1\[shortest\]",
+        ),
+        ('"pace@1",', r"without speed@1\[longest, shortest\]; now also pace@1\[longest, shortest\]"),
+    ],
+)
+def test_an_edited_feature_version(wide: Package, views: str, how: str) -> None:
+    """What left and what came is told with its place; nothing is locked over it unless it is named."""
+    wide.edit("versions.py", '"speed@1",', views)
+    loaded = wide.load()
+    (error,) = lock.check(loaded)
+    told = rf"versions\.py:\d+: feature version v1: views or columns changed .* \({how}\)"
+    assert re.search(told, error.problem), error.problem
+    assert error.remedy == (
+        "declare the change as a new feature version, or take it back; if v1 was never published: `ml-assets lock v1`"
+    )
+    with pytest.raises(VersionNotBumped):
+        lock.check_feature_version(loaded, "v1")
+    with pytest.raises(VersionNotBumped):
+        lock.write(loaded)
+    assert lock.write(loaded, again=["v1"]) == ("v1",)
+    assert lock.check(loaded) == []
+
+
+def test_another_spelling_of_a_feature_version(wide: Package) -> None:
+    """All columns named, in another order, mean what the view alone means."""
+    wide.edit("versions.py", '"speed@1",', '"speed@1[shortest, longest]",')
+    loaded = wide.load()
+    assert lock.check(loaded) == []
+    lock.check_feature_version(loaded, "v1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('< "8"', '< "9"', "expression"),
+        ("seed=42", "seed=43", "seed"),
+        ('key="trip"', 'key="car"', "key"),
+    ],
+)
+def test_an_edited_split_version(package: Package, old: str, new: str, says: str) -> None:
+    """Its rows, its key and its seed stay what they were."""
+    lock.write(package.load())
+    package.edit("splits/trips.py", old, new)
+    if says == "key":
+        package.edit(CONTRACTS, 'unique = ("trip",)', 'unique = ("car",)')
+        package.edit("splits/trips.py", 'select("trip"', 'select("car"')
+    loaded = package.load()
+    (error,) = lock.check(loaded)
+    assert re.search(rf"splits/trips\.py:\d+: splits/trips@hash-s42: .*{says} changed under a version", error.problem)
+    assert "declare the change as a new split version" in error.remedy
+    with pytest.raises(VersionNotBumped):
+        lock.check_split(loaded, loaded.splits["hash-s42"])
+    assert lock.write(loaded, again=["hash-s42"]) == ("hash-s42",)
+
+
+def test_a_source_that_gains_a_column(package: Package) -> None:
+    """Leaves the splits that do not use it as they are; a view's identity has the whole schema of its source."""
+    lock.write(package.load())
+    package.edit(
+        CONTRACTS, 'km: float = Field(description="Distance, kilometres")', 'seats: int = Field(description="S")'
+    )
+    loaded = package.load()
+    assert ["features/speed@1" in error.problem for error in lock.check(loaded)] == [True]
+    lock.check_split(loaded, loaded.splits["hash-s42"])
+
+
+def test_rules_of_a_split_may_change(package: Package) -> None:
+    """They judge it, and are no part of what it is."""
+    lock.write(package.load())
+    package.edit("splits/trips.py", ', rules=(complete(of="trips"),)', "")
+    assert lock.check(package.load()) == []
+
+
+def test_a_lock_of_an_earlier_version(package: Package) -> None:
+    """It has views only: what it lacks is not locked yet, and is added without touching what is there."""
+    loaded = package.load()
+    lock.write(loaded)
+    path = lock.path_of(loaded)
+    now = json.loads(path.read_text())
+    path.write_text(json.dumps({"format": 1, "views": now["views"]}))
+    assert lock.check(loaded) == []
+    lock.check_feature_version(loaded, "v1")
+    lock.check_split(loaded, loaded.splits["hash-s42"])
+    assert lock.unlocked(loaded) == ("v1", "hash-s42")
+    assert lock.write(loaded) == ("v1", "hash-s42")
+    assert json.loads(path.read_text()) == now

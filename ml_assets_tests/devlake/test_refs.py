@@ -73,7 +73,11 @@ def test_expressions(lake: Lake, ids: dict[str, str], ref: str, expected: str) -
         ("main$", InvalidRef),
         ("~1", InvalidRef),
         ("", InvalidRef),
-        ("a b", InvalidRef),
+        ("a b", RefNotFound),
+        ("v1.0 x", RefNotFound),
+        ("v1.0\tx~1", RefNotFound),
+        (" ", RefNotFound),
+        ("a b~x", InvalidRef),
         ("main~99999999999999999999", InvalidRef),
     ],
 )

@@ -233,6 +233,66 @@ def test_refusals_say_what_was_being_done(wire: Wire, base: str) -> None:
     assert said("POST", "branches/main/revert", picking) == (409, "update branch: conflict found")
 
 
+_WITH_A_SPACE = "v1.0%20x"
+_IN_JSON = '"v1.0 x"'
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "expected"),
+    [
+        # lakeFS looks these up without a look at their characters ...
+        (f"GET commits/{_WITH_A_SPACE}", "", (404, "commit not found")),
+        ("GET commits/v1.0%0Ax", "", (404, "commit not found")),
+        ("GET commits/main%20", "", (404, "commit not found")),
+        (f"GET commits/{_WITH_A_SPACE}~1", "", (404, "commit not found")),
+        (f"GET refs/main/commits?stop_at={_WITH_A_SPACE}", "", (404, "stop_at: not found")),
+        (f"GET refs/main/commits?after={_WITH_A_SPACE}", "", (404, "from ref: not found")),
+        ("POST tags", f'{{"id": "t", "ref": {_IN_JSON}}}', (404, "not found")),
+        ("POST tags", f'{{"id": "main", "ref": {_IN_JSON}}}', (409, "branch name main: conflict found")),
+        ("POST tags", '{"id": "t", "ref": ""}', (400, "ref: invalid value: validation error")),
+        # ... and all others with one.
+        (f"GET refs/{_WITH_A_SPACE}/commits", "", 400),
+        (f"GET refs/{_WITH_A_SPACE}/diff/main", "", 400),
+        (f"GET refs/main/diff/{_WITH_A_SPACE}", "", 400),
+        (f"GET refs/main/diff/{_WITH_A_SPACE}?type=two_dot", "", 400),
+        (f"GET refs/{_WITH_A_SPACE}/merge/main", "", 400),
+        (f"GET refs/main/merge/{_WITH_A_SPACE}", "", 400),
+        (f"POST refs/{_WITH_A_SPACE}/merge/main", "{}", 400),
+        (f"POST refs/main/merge/{_WITH_A_SPACE}", "{}", 400),
+        (f"GET refs/{_WITH_A_SPACE}/objects/ls", "", 400),
+        (f"GET refs/{_WITH_A_SPACE}/objects?path=a", "", 400),
+        (f"GET refs/{_WITH_A_SPACE}/objects/stat?path=a", "", 400),
+        (f"GET branches/{_WITH_A_SPACE}", "", 400),
+        (f"GET branches/{_WITH_A_SPACE}/diff", "", 400),
+        (f"GET tags/{_WITH_A_SPACE}", "", 400),
+        ("POST branches", f'{{"name": "b", "source": {_IN_JSON}}}', 400),
+        (f"PUT branches/main/hard_reset?ref={_WITH_A_SPACE}", "", 400),
+        ("POST branches/main/revert", f'{{"ref": {_IN_JSON}, "parent_number": 0}}', 400),
+        ("POST branches/main/cherry-pick", f'{{"ref": {_IN_JSON}}}', 400),
+        ("POST branches/main/objects/copy?dest_path=z", f'{{"src_path": "a", "src_ref": {_IN_JSON}}}', 400),
+    ],
+)
+def test_refs_that_hold_white_space(
+    wire: Wire, base: str, call: str, body: str, expected: int | tuple[int, str]
+) -> None:
+    """What lakeFS 1.84.0 answered to the same calls; no branch, tag or commit can be called so."""
+    method, path = call.split(" ")
+    answer = wire.rest(method, f"{base}/{path}", body=body.encode())
+    assert (answer.status if isinstance(expected, int) else (answer.status, answer.json()["message"])) == expected
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("ref", ["root", "main", "main~1", "main^0"])
+def test_the_first_commit_has_no_parent_of_any_number(wire: Wire, base: str, ref: str, number: int) -> None:
+    """However it is named, and whatever the branch: lakeFS 1.84.0 answers 400 to a cherry-pick of it."""
+    assert wire.rest("POST", f"{base}/tags", body=b'{"id": "root", "ref": "main"}').status == 201
+    if ref == "main~1":
+        assert put(wire, base, "a", b"1").status == 201
+        assert wire.rest("POST", f"{base}/branches/main/commits", body=b'{"message": "m"}').status == 201
+    answer = wire.rest("POST", f"{base}/branches/main/cherry-pick", json_body={"ref": ref, "parent_number": number})
+    assert (answer.status, "does not have the given parent number" in answer.json()["message"]) == (400, True)
+
+
 def test_large_objects_are_streamed_whole(wire: Wire, base: str) -> None:
     """Nine megabytes come back as they were, whole and in a range over pieces."""
     content = bytes(number % 253 for number in range(9_000_001))

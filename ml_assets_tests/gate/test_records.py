@@ -11,7 +11,7 @@ import pytest
 from ml_assets.lib.core.errors import MissingInput, StaleInput
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.refs import Commit
-from ml_assets.lib.gate.records import Records, output_prefix
+from ml_assets.lib.gate.records import Records, output_prefixes
 from ml_assets_tests.gate.world import (
     CARS,
     FRAME,
@@ -146,7 +146,8 @@ def test_kept(world: World, records: Records) -> None:
     assert pins == records.kept(stale)
 
 
-def test_output_prefix() -> None:
-    """The data of a unit lie below its own prefix, which is no prefix of another's."""
-    prefixes = [output_prefix(unit) for unit in (*UNITS, CARS, Unit("features", "longest", "11"))]
+def test_output_prefixes() -> None:
+    """The data of a unit lie below its own prefixes, none of which is a prefix of another."""
+    units = (*UNITS, CARS, Unit("features", "longest", "11"))
+    prefixes = [prefix for unit in units for prefix in output_prefixes(unit)]
     assert not any(one != other and other.startswith(one) for one in prefixes for other in prefixes)

@@ -30,7 +30,7 @@ case "$1 $2" in
         rm -rf "$4"
         mkdir -p "$4/bin"
         cp "$0" "$4/bin/python"
-        for tool in ml-assets pytest ruff mypy lint-imports shellcheck; do
+        for tool in ml-assets pytest ruff mypy lint-imports deptry shellcheck; do
             {
                 echo '#!/bin/sh'
                 echo 'echo "${0##*/} in $PWD, home ${ML_ASSETS_HOME:-unset}:" "$@"'
@@ -290,7 +290,7 @@ def test_lint_runs_every_check_and_fails_with_any(ready: Project) -> None:
     done = ready.run("lint")
     assert done.returncode == 0
     checks = [line.split(" in ")[0] for line in done.stdout.splitlines()]
-    assert checks == ["ruff", "ruff", "mypy", "lint-imports", "shellcheck", "ml-assets"]
+    assert checks == ["ruff", "ruff", "mypy", "lint-imports", "deptry", "shellcheck", "ml-assets"]
     failed = ready.run("lint", FAIL="1")
     assert failed.returncode == 1
     assert failed.stdout == done.stdout

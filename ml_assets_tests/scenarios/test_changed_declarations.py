@@ -10,7 +10,7 @@ import pytest
 
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.refs import Branch
-from ml_assets.lib.gate.records import output_prefix
+from ml_assets.lib.gate.records import output_prefixes
 from ml_assets_tests.scenarios.test_demo import SPLITS
 from ml_assets_tests.scenarios.user import User, edit
 
@@ -45,7 +45,7 @@ def touched(user: User) -> set[str]:
         owners = [
             str(unit)
             for unit in published
-            if row.path == unit.publication_path or row.path.startswith(output_prefix(unit))
+            if row.path == unit.publication_path or row.path.startswith(output_prefixes(unit))
         ]
         assert len(owners) == 1, f"{row.path} belongs to {owners}"
         found.add(owners[0])
@@ -108,7 +108,7 @@ def test_a_tightened_contract_is_judged_anew(editor: User, defs: Path) -> None:
     """The view and the frames that hold its values are audited again; nothing is computed, no model is trained."""
     edit(defs / "contracts/route.py", "le=12500", "le=9000")
     frames = {f"frames/late_arrival@{split}__{features}" for split in SPLITS for features in ("v1", "v2", "v3")}
-    assert set(planned(editor).values()) == {"rules changed: judged again, not recomputed"}
+    assert set(planned(editor).values()) == {"rules changed: judged again, not recomputed (contract of distance)"}
     assert planned(editor).keys() == {"features/route@1", *frames}
     before, versions = editor.published(), len(editor.versions)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_assets.lib.core.refs import Branch, Commit
+
+T = TypeVar("T")
 
 Row = tuple[tuple[str, Any], ...]
 
@@ -57,15 +60,15 @@ class Model:
     commits: dict[Commit, State] = field(default_factory=dict)
 
 
-def merged(base: State, source: State, into: State) -> State | None:
-    """Three-way merge; ``None``: both sides changed a table, differently."""
-    result: State = {}
-    for table in {*base, *source, *into}:
-        old, ours, theirs = base.get(table), source.get(table), into.get(table)
-        if ours is not old and theirs is not old and ours is not theirs:
+def merged(base: Mapping[str, T], source: Mapping[str, T], into: Mapping[str, T]) -> dict[str, T] | None:
+    """Three-way merge, of tables or of objects; ``None``: both sides changed one of them, differently."""
+    result: dict[str, T] = {}
+    for name in {*base, *source, *into}:
+        old, ours, theirs = base.get(name), source.get(name), into.get(name)
+        if ours != old and theirs not in (old, ours):
             return None
-        if (taken := theirs if ours is old else ours) is not None:
-            result[table] = taken
+        if (taken := theirs if ours == old else ours) is not None:
+            result[name] = taken
     return result
 
 

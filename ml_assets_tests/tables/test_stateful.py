@@ -4,14 +4,15 @@ Branches, writes, appends, deletes, changes of schema, drops, commits, merges, r
 drawn at random. After every step the branch that was touched holds what the dict says; at the end every commit that was
 ever made still does, and is whole. A merge that would lose a side must be told beforehand.
 
-The suite takes 300 steps; ``python -m ml_assets_tests.tables.test_stateful 10000`` takes as many as it is told.
+The suite takes 300 steps; ``python -m ml_assets_tests.tables.test_stateful 10000 --seed 7`` takes as many as it is
+told, and with the same seed the same ones.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from typing import Any, Final
 import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pyiceberg.types import DoubleType, IcebergType, LongType, StringType
 
@@ -287,18 +288,28 @@ class TablesAgainstDict(RuleBasedStateMachine):
         wrong, before = line[back].id, line[back].parents[0]
         if not {wrong, before} <= self.model.commits.keys():
             return  # in the middle of a rebase, which makes two
-        states = (self.model.commits[wrong], self.model.commits[before], self.model.work[branch])
-        expected = merged(*states)
+        head = line[0].id
+        expected = merged(*(self.model.commits[commit] for commit in (wrong, before, head)))
+        assert bool(changed_on_both_sides(self.lake, wrong, before, head)) == (expected is None)
+        objects = merged(*(self.objects(commit) for commit in (wrong, before, head)))
+        if expected is None and objects not in (None, self.objects(head)):
+            return  # told beforehand; lakeFS would mix the objects of both sides
         try:
             self.lake.revert(branch, wrong)
         except Conflict:
             assert expected is None
+            assert objects is None
             return
         except NothingToCommit:
-            assert expected == self.model.work[branch]
+            assert expected in (None, self.model.work[branch])
+            assert objects == self.objects(head)
             return
         assert expected is not None
         self.committed(branch, self.lake.head(branch), expected)
+
+    def objects(self, commit: Commit) -> dict[str, str]:
+        """What lakeFS sees of the tables: objects, which it compares by their checksums."""
+        return {stat.path: stat.checksum for stat in self.lake.ls(commit, "warehouse/")}
 
     def teardown(self) -> None:
         """Every commit that was ever made holds what it held, and is whole."""
@@ -308,6 +319,14 @@ class TablesAgainstDict(RuleBasedStateMachine):
             self.compare(commit, state)
             for table in state:
                 self.tables.check_closure(table, commit)
+
+
+def _machine(endpoint: LakeEndpoint) -> type[TablesAgainstDict]:
+    return type("Machine", (TablesAgainstDict,), {"endpoint": endpoint})
+
+
+def _line(state: TablesAgainstDict) -> list[Commit]:
+    return [info.id for info in state.lake.log(MAIN, first_parent=True)]
 
 
 def _schema(columns: tuple[str, ...]) -> Any:
@@ -322,9 +341,11 @@ def _rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[Row, ..
     return tuple(tuple(sorted((name, row[name]) for name in columns)) for row in rows)
 
 
-def take(steps: int, endpoint: LakeEndpoint) -> None:
-    """Take about so many steps, in examples of `STEPS_OF_AN_EXAMPLE`."""
-    machine = type("Machine", (TablesAgainstDict,), {"endpoint": endpoint})
+def take(steps: int, endpoint: LakeEndpoint, number: int | None = None) -> None:
+    """Take about so many steps, in examples of `STEPS_OF_AN_EXAMPLE`; those of the seed *number* if there is one."""
+    machine = _machine(endpoint)
+    if number is not None:
+        machine = seed(number)(machine)
     how = settings(
         max_examples=max(1, steps // STEPS_OF_AN_EXAMPLE),
         stateful_step_count=STEPS_OF_AN_EXAMPLE,
@@ -335,17 +356,70 @@ def take(steps: int, endpoint: LakeEndpoint) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # 20 s alone, 140 s beside eight other runs; a failure is shrunk for up to 300 s more
 def test_tables_against_a_dict(lake_endpoint: LakeEndpoint) -> None:
     """In any order of calls."""
     take(STEPS, lake_endpoint)
 
 
+@pytest.fixture
+def on_main(lake_endpoint: LakeEndpoint) -> Iterator[TablesAgainstDict]:
+    """The machine after its first step, with nothing but main, so that each number means main."""
+    state = _machine(lake_endpoint)()
+    state.begin()
+    state.drop_branch(number=0)
+    yield state
+    state.teardown()
+
+
+def test_a_revert_of_a_version_that_is_gone_changes_nothing(on_main: TablesAgainstDict) -> None:
+    """What lakeFS compares are objects: the version is gone already, whatever took the place of its table."""
+    table = TABLES[0]
+    on_main.rename_column(number=0, table=table)
+    on_main.make_commit(number=0)
+    on_main.revert(number=0, back=0)
+    on_main.drop_table(number=0, table=table)
+    on_main.make_commit(number=0)
+    on_main.append(number=0, more=None, rows=[], table=table)
+    on_main.make_commit(number=0)
+    anew, wrong = _line(on_main)[0], _line(on_main)[3]
+    with pytest.raises(NothingToCommit):
+        on_main.lake.revert(MAIN, wrong)
+    on_main.revert(number=0, back=3)
+    assert on_main.lake.head(MAIN) == anew
+
+
+def test_a_revert_that_would_mix_two_tables_is_told_beforehand(on_main: TablesAgainstDict) -> None:
+    """Versions of the new table have the old one's numbers: lakeFS would put a snapshot of the old one beside them."""
+    table, rows = TABLES[0], [{"k": 2, "x": None, "s": "a", "t": None}]
+    on_main.append(number=0, more=None, rows=rows, table=table)
+    on_main.make_commit(number=0)
+    on_main.maintain(number=0, table=table, keep=False)
+    on_main.make_commit(number=0)
+    on_main.revert(number=0, back=0)
+    on_main.drop_table(number=0, table=table)
+    on_main.make_commit(number=0)
+    on_main.append(number=0, more=None, rows=rows, table=table)
+    on_main.append(number=0, more=None, rows=rows, table=table)
+    on_main.make_commit(number=0)
+    anew, _, _, wrong, before = _line(on_main)[:5]
+    on_main.revert(number=0, back=3)
+    assert on_main.lake.head(MAIN) == anew
+    assert changed_on_both_sides(on_main.lake, wrong, before, anew) == [table]
+    on_main.lake.revert(MAIN, wrong)
+    assert len(on_main.objects(on_main.lake.head(MAIN))) > len(on_main.objects(anew))
+
+
 if __name__ == "__main__":
     from ml_assets.lib.devlake import server
 
+    parser = argparse.ArgumentParser(description="Tables against a dict of rows, on an embedded lake of its own.")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--seed", type=int)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         found = server.ensure(Path(home))
         try:
-            take(int(sys.argv[1]), LakeEndpoint(found.url, found.access_key_id, found.secret_access_key))
+            take(given.steps, LakeEndpoint(found.url, found.access_key_id, found.secret_access_key), given.seed)
         finally:
             server.stop(Path(home))

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
-from ml_assets.lib.assets import metadata
+from ml_assets.lib.assets import checks, metadata
 from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
 from ml_assets.lib.core.errors import ContractError, MLAssetsError
-from ml_assets.lib.core.publication import CheckResult
-from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from ml_assets.lib.lake.client import Lake
     from ml_assets.lib.tracking.store import Tracking
 
-NOT_EVALUATED: Final = "not evaluated: there are no rows to judge"
 RECOMPUTE_TAG: Final = "ml_assets/recompute"
 PEOPLE_TAGS: Final = ("author", "ticket", "approved_by")
 """Run tags that reach commits and the publication."""
@@ -95,8 +92,8 @@ class Builder:
                 dg.AssetCheckSpec(
                     name,
                     asset=key,
-                    blocking=_is_blocking(asset, name),
-                    description=_check_description(asset, name),
+                    blocking=checks.is_blocking(asset, name),
+                    description=checks.check_description(asset, name),
                     partitions_def=partitions_def,
                 )
                 for name in asset.checks
@@ -131,31 +128,71 @@ class Builder:
     ) -> Iterator[Evaluated]:
         """Run the gate, then report: one result, or the failed checks alone, which stops everything downstream."""
         partition = partitioning.partition(asset, str(context.partition_key) if context.has_partition_key else None)
+        machinery: Machinery | None = None
         try:
             machinery = self._open(context, asset)
             work = self._work(context, machinery, asset, partition)
             if work is None:
-                yield _not_part(asset, partition)
+                yield checks.not_part(asset, partition)
                 return
             recompute = context.run.tags.get(RECOMPUTE_TAG, "").lower() == "true"
             outcome = machinery.gate.materialize(work, _run_of(context, partition), recompute=recompute)
         except ContractError as error:
             context.log.error(str(error))  # noqa: TRY400  (what people read; the data is wrong, not the code)
-            yield from _unreadable(asset, error)
+            yield from checks.unreadable(asset, error, self._still(machinery, asset, partition))
             return
         except MLAssetsError as error:
+            still = self._still(machinery, asset, partition)
             raise dg.Failure(
-                description=str(error), metadata={"kind": error.kind, "remedy": error.remedy}, allow_retries=False
+                description=f"{error}\n{still[checks.STILL]}",
+                metadata={"kind": error.kind, "remedy": error.remedy, **still},
+                allow_retries=False,
             ) from error
-        yield from self._report(context, asset, partition, outcome, self.links(machinery.lake))
+        except Exception:  # of a person's function, or a defect: Dagster shows it as it is
+            context.log.error(self._still(machinery, asset, partition)[checks.STILL])  # noqa: TRY400  (shown beside it)
+            raise
+        yield from self._report(context, asset, partition, outcome, machinery)
+
+    def _still(self, machinery: Machinery | None, asset: Asset, partition: Partition) -> dict[str, str]:
+        """What stands published of a partition after a run that did not publish it; in words under `checks.STILL`."""
+        unit = self.plan.unit(asset, partition)
+        if machinery is None or unit is None:
+            return {checks.STILL: "nothing was published by this run"}
+        target = machinery.target
+        try:
+            head = machinery.lake.head(target)
+            published = machinery.systems.records.get(unit, head)
+        except MLAssetsError as error:
+            return {
+                checks.STILL: f"nothing was published by this run; what stands on {target} could not be read: {error}"
+            }
+        if published is None:
+            return {checks.STILL: f"nothing of {unit} is published on {target} yet"}
+        at = str(published.run["end"])
+        where = f"still stands on {target}, at commit {head.short}"
+        return {
+            checks.STILL: f"the version of {unit} that was published at {at} {where}",
+            f"{checks.STILL}_at": at,
+            f"{checks.STILL}_commit": head.id,
+            f"{checks.STILL}_digest": published.digest,
+        }
 
     def _work(
         self, context: dg.AssetExecutionContext, machinery: Machinery, asset: Asset, partition: Partition
     ) -> Work | None:
-        config: dict[str, Json] = dict(context.op_execution_context.op_config or {})
+        """The work on what the run config names; without any, what was given for what is published stays its input."""
+        named = _named_in(context)
+        config: dict[str, Json] = {
+            name: value for name, value in (context.op_execution_context.op_config or {}).items() if name in named
+        }
         path = config.pop("path", None)
         return machinery.plan.work(
-            machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
+            machinery.systems,
+            asset,
+            partition,
+            parameters=config,
+            path=Path(path) if path else None,
+            keep=not named,
         )
 
     def _report(
@@ -164,24 +201,31 @@ class Builder:
         asset: Asset,
         partition: Partition,
         outcome: Outcome,
-        links: metadata.Links,
+        machinery: Machinery,
     ) -> Iterator[Evaluated]:
+        links = self.links(machinery.lake)
         refused = outcome if isinstance(outcome, Refused) else None
-        checks = _check_results(asset, outcome, refused, links)
+        declaration = self.plan.declaration(asset, partition)
+        assert declaration is not None  # what is not part of a version has no outcome
+        results = checks.check_results(asset, declaration, outcome, refused, links)
         if refused:
-            context.log.error("%s failed its audit; branch %s is kept for inspection", outcome.unit, refused.branch)
-            yield from checks
+            still = self._still(machinery, asset, partition)
+            context.log.error(
+                "%s failed its audit; branch %s is kept for inspection; %s",
+                outcome.unit,
+                refused.branch,
+                still[checks.STILL],
+            )
+            yield from (checks.with_still(result, still) for result in results)
             return
         assert isinstance(outcome, _on_target())
-        declaration = self.plan.declaration(asset, partition)
-        assert declaration is not None
         found = metadata.of_outcome(outcome, links, self.plan.declarations, declaration, partition)
         if isinstance(outcome, Published):
             for sibling in self.plan.siblings(asset, partition):
                 shared = {**found, "shared_with": partition.key}
-                _report_sibling(context, asset, sibling, checks, metadata=shared, digest=outcome.publication.digest)
+                _report_sibling(context, asset, sibling, results, metadata=shared, digest=outcome.publication.digest)
         yield dg.MaterializeResult(
-            check_results=checks, data_version=dg.DataVersion(outcome.publication.digest), metadata=found
+            check_results=results, data_version=dg.DataVersion(outcome.publication.digest), metadata=found
         )
 
 
@@ -234,15 +278,11 @@ def _config_schema(declaration: Declaration) -> dict[str, dg.Field] | None:
     return None
 
 
-def _is_blocking(asset: Asset, check: str) -> bool:
-    """Everything blocks but rules that are declared as warnings."""
-    severities = {rule.severity for d in asset.declarations for rule in d.rules if rule.name == check}
-    return severities != {"warn"}
-
-
-def _check_description(asset: Asset, check: str) -> str | None:
-    own = (rule.description for d in asset.declarations for rule in d.rules if rule.name == check)
-    return next(own, None) or DESCRIPTIONS.get(check)
+def _named_in(context: dg.AssetExecutionContext) -> set[str]:
+    """What the config of this step names; Dagster fills in defaults, which nobody named."""
+    run_config: Mapping[str, Any] = context.run.run_config
+    step = run_config.get("ops", {}).get(context.op_execution_context.op.name) or {}
+    return set(step.get("config") or {})
 
 
 def _run_of(context: dg.AssetExecutionContext, partition: Partition) -> Run:
@@ -250,49 +290,11 @@ def _run_of(context: dg.AssetExecutionContext, partition: Partition) -> Run:
     return Run(id=context.run.run_id, tags=tags, partition=partition.key)
 
 
-def _check_results(
-    asset: Asset, outcome: Outcome, refused: Refused | None, links: metadata.Links
-) -> list[dg.AssetCheckResult]:
-    """One result per declared check; a check of another version of the dataset does not apply to this one."""
-    found = {result.check: result for result in outcome.verdict}
-    missing = CheckResult(check="", passed=True, figures={"note": "not part of this version"})
-    return [
-        dg.AssetCheckResult(
-            check_name=name,
-            passed=found.get(name, missing).passed,
-            severity=_severity(found.get(name, missing)),
-            metadata=metadata.of_check(found.get(name, missing), outcome.unit, refused, links),
-        )
-        for name in asset.checks
-    ]
-
-
-def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
-
-
-def _unreadable(asset: Asset, error: ContractError) -> Iterator[dg.AssetCheckResult]:
-    """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
-    for name in asset.checks:
-        if name == CONTRACT.name:
-            facts = {"problem": error.problem, "remedy": error.remedy}
-            yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=error.problem)
-        else:
-            yield dg.AssetCheckResult(check_name=name, passed=False, description=NOT_EVALUATED)
-
-
-def _not_part(asset: Asset, partition: Partition) -> dg.MaterializeResult[Any]:
-    """Green, with nothing stored: this version does not contain the dataset."""
-    note = f"not part of {partition.key}"
-    checks = [dg.AssetCheckResult(check_name=name, passed=True, metadata={"note": note}) for name in asset.checks]
-    return dg.MaterializeResult(check_results=checks, data_version=dg.DataVersion("none"), metadata={"outcome": note})
-
-
 def _report_sibling(
     context: dg.AssetExecutionContext,
     asset: Asset,
     sibling: Partition,
-    checks: list[dg.AssetCheckResult],
+    results: list[dg.AssetCheckResult],
     *,
     metadata: Mapping[str, Any],
     digest: str,
@@ -301,7 +303,7 @@ def _report_sibling(
     key = dg.AssetKey(asset.key.split("/"))
     data_version = {DATA_VERSION_TAG: digest, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
     context.log_event(dg.AssetMaterialization(key, partition=sibling.key, metadata=metadata, tags=data_version))
-    for check in checks:
+    for check in results:
         name = check.check_name or ""
         context.log_event(
             dg.AssetCheckEvaluation(
@@ -310,7 +312,8 @@ def _report_sibling(
                 passed=check.passed,
                 metadata=check.metadata or {},
                 severity=check.severity,
-                blocking=_is_blocking(asset, name),
+                description=check.description,
+                blocking=checks.is_blocking(asset, name),
                 partition=sibling.key,
             )
         )

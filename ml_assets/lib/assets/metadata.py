@@ -163,6 +163,8 @@ def _column_dep(path: str) -> dg.TableColumnDep:
 def of_check(result: CheckResult, unit: Unit, refused: Refused | None, links: Links) -> dict[str, Any]:
     """Metadata of a check: counts per rule, failing rows as a table, the branch that was kept."""
     found: dict[str, Any] = {"unit": str(unit), "rows_failed": result.rows_failed}
+    if result.not_applicable:
+        found["not_applicable"] = result.not_applicable
     if result.counts:
         records = [dg.TableRecord({"rule": rule, "failed": count}) for rule, count in result.counts.items()]
         found["failed_per_rule"] = dg.MetadataValue.table(records)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from ml_assets.lib.assets.build import NOT_EVALUATED, RECOMPUTE_TAG
+from ml_assets.lib.assets.build import RECOMPUTE_TAG
+from ml_assets.lib.assets.checks import NOT_APPLICABLE, NOT_EVALUATED
 from ml_assets.lib.assets.partitions import tags
 from ml_assets.lib.core.errors import ConfigError, MLAssetsError
 from ml_assets.lib.declare.declarations import Model
+from ml_assets.lib.gate.causes import GIVEN
 
 if TYPE_CHECKING:
+    from ml_assets.lib.core.publication import Publication
     from ml_assets.lib.core.recipe import Json
     from ml_assets.lib.gate.machinery import Machinery
     from ml_assets.lib.gate.outcome import Unchanged
@@ -78,10 +81,19 @@ class Request:
     parameters: Mapping[str, Json] = field(default_factory=dict)
 
     def config(self, asset: Asset) -> dict[str, Json]:
-        """Run config of *asset*."""
-        if asset.stage == "sources" and self.path is not None:
-            return {"path": str(self.path)}
-        return dict(self.parameters) if asset.stage == "models" else {}
+        """Run config of *asset*: what was given, or, of an asset that is named by its key, what is declared.
+
+        Empty where nothing is named: after an edit (*changed*), to compute the same again (*recompute*), or by stage.
+        What was given for what is published stays its input then.
+        """
+        declared = asset.key in self.assets and not self.changed and not self.recompute
+        if asset.stage == "sources" and (declared or self.path is not None):
+            return {"path": None if self.path is None else str(self.path)}
+        if asset.stage == "models" and (declared or self.parameters):
+            model = asset.declarations[0]
+            assert isinstance(model, Model)
+            return {**model.params, **self.parameters}
+        return {}
 
 
 Started = Callable[[Sequence[str], str | None], None]
@@ -168,7 +180,12 @@ class Runner:
         path = config.pop("path", None)
         try:
             work = self.plan.work(
-                machinery.systems, asset, partition, parameters=config, path=Path(path) if path else None
+                machinery.systems,
+                asset,
+                partition,
+                parameters=config,
+                path=Path(path) if path else None,
+                keep=True,
             )
             unchanged = machinery.gate.unchanged(work) if work else None
         except MLAssetsError as error:
@@ -179,7 +196,8 @@ class Runner:
             return _result(asset, partition, f"not part of {partition.key}")
         if unchanged is None:
             return None
-        return _result(asset, partition, "unchanged", facts=_facts(unchanged, time.perf_counter() - began))
+        facts = _facts(unchanged, time.perf_counter() - began)
+        return _result(asset, partition, "unchanged", note=_given(unchanged.publication), facts=facts)
 
     def _never_reported(self, asset: Asset, partition: Partition) -> bool:
         """Whether Dagster shows nothing of it: a feature version that was just added, or another state folder."""
@@ -270,23 +288,41 @@ def _facts(unchanged: Unchanged, seconds: float) -> dict[str, Any]:
     }
 
 
+def _given(publication: Publication) -> str:
+    """What a person gave for what is published, and stays its input, in words."""
+    given = publication.extra.get(GIVEN, {})
+    if "path" in given:
+        return f"from {given['path']}, given by --path"
+    return f"with parameters that were given: {given['parameters']}" if "parameters" in given else ""
+
+
 def _of_events(asset: Asset, partition: Partition, result: dg.ExecuteInProcessResult) -> Result:
     """What Dagster's events say of one asset."""
     key = dg.AssetKey(asset.key.split("/"))
+    judged = [e for e in result.get_asset_check_evaluations() if (e.asset_key, e.partition) == (key, partition.key)]
+    failed = [e for e in judged if not e.passed]
+    inapplicable = [f"{e.check_name}: {e.description}" for e in failed if _does_not_apply(e)]
     for event in result.get_asset_materialization_events():
         found = event.materialization
         if found.asset_key == key and found.partition == partition.key:
             facts = {name: value.value for name, value in found.metadata.items()}
-            return _result(asset, partition, str(facts["outcome"]), facts=facts)
-    failed = [e for e in result.get_asset_check_evaluations() if e.asset_key == key and not e.passed]
-    if failed:
-        note = "; ".join(f"{e.check_name}: {_why(e)}" for e in failed if e.description != NOT_EVALUATED)
-        branch = next((e.metadata["lakefs_branch"].value for e in failed if "lakefs_branch" in e.metadata), None)
-        return _result(asset, partition, "refused", note=note + (f" (branch {branch})" if branch else ""))
+            return _result(asset, partition, str(facts["outcome"]), note="; ".join(inapplicable), facts=facts)
+    stopping = [e for e in failed if e.severity == dg.AssetCheckSeverity.ERROR]
+    if stopping:
+        notes = [f"{e.check_name}: {_why(e)}" for e in stopping if e.description != NOT_EVALUATED]
+        branch = next((e.metadata["lakefs_branch"].value for e in stopping if "lakefs_branch" in e.metadata), None)
+        note = "; ".join([*notes, *inapplicable]) + (f" (branch {branch})" if branch else "")
+        return _result(asset, partition, "refused", note=note)
     problem = next((_problem(e) for e in result.all_events if e.is_step_failure and e.step_key == _op(asset)), None)
     if problem is None:
         return _result(asset, partition, "blocked", note="something it needs failed in the same run")
     return _result(asset, partition, "failed", note=problem)
+
+
+def _does_not_apply(evaluation: dg.AssetCheckEvaluation) -> bool:
+    """Whether there was nothing to judge, though the check is one of this version."""
+    said = evaluation.description or ""
+    return said.startswith(NOT_APPLICABLE) and not said.startswith(f"{NOT_APPLICABLE}not part of ")
 
 
 def _why(evaluation: dg.AssetCheckEvaluation) -> str:

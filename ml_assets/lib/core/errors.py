@@ -8,6 +8,7 @@ MLAssetsError
 │   ├── ContractMismatch       contract, keys and expression disagree
 │   ├── NotIdentifiable        an expression whose content is not in its graph
 │   ├── NotDeterministic       an expression that may differ between two runs
+│   ├── AmbiguousMeaning       an expression that engines, machines or zones read differently
 │   └── VersionNotBumped       a changed definition under an old version
 ├── LakeError                  lakeFS refused or could not be reached
 │   ├── RefNotFound            no branch, tag or commit of this name (also LookupError)
@@ -113,6 +114,12 @@ class NotDeterministic(DeclarationError):
     """An expression that may give different rows in two runs over the same input."""
 
     kind = "not-deterministic"
+
+
+class AmbiguousMeaning(DeclarationError):
+    """An expression that another engine, or another machine, may read differently."""
+
+    kind = "ambiguous-meaning"
 
 
 class VersionNotBumped(DeclarationError):

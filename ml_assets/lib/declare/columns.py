@@ -45,7 +45,7 @@ class Column:
             ``timestamp('UTC', 6)``.
         nullable: Whether a null is lawful.
         description: What it means, with its unit.
-        constraints: What each value must keep, by pandera's name; values as written.
+        constraints: What each value must keep, by pandera's name; values of the column's type, times in UTC.
     """
 
     name: str

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.lib.core.errors import NotDeterministic
+from ml_assets.lib.core.errors import DeclarationError, NotDeterministic
 
 if TYPE_CHECKING:
     import ibis.expr.operations as ops
@@ -22,19 +22,24 @@ UniqueKeys = Mapping[str, tuple[str, ...]]
 """For each unbound table: columns in which no two of its rows agree."""
 
 _ORDER = "order by a unique key too, declared in Config.unique of the source's contract or made by a group_by"
-_INTEGERS = "sum integers or decimals and divide once at the end, or use exact_sum(column, scale)"
+_INTEGERS = "sum whole numbers (cents as int64) and divide once at the end, or use exact_sum(column, scale)"
 
 
 def exact_sum(column: ir.NumericColumn, scale: int) -> ir.FloatingValue:
     """The sum of a float column, equal in every order and on every engine: a sum of whole ``10 ** -scale``.
 
-    It can be used in an aggregation or ``.over(window)``. Null where there is no value.
+    It can be used in an aggregation or ``.over(window)``. Null where there is no value. A value that is NaN or
+    infinite, and a value or sum of ``2 ** 63 / 10 ** scale`` or more, ends the computation with an error.
 
     Args:
-        column: Floats; each is rounded to *scale* decimal places first, halves away from zero. Their sum must stay
-            below ``2 ** 63 / 10 ** scale``.
+        column: Floats; each is rounded to *scale* decimal places first, halves away from zero.
         scale: Decimal places that matter, 0 to 15.
+
+    Raises:
+        DeclarationError: *scale* is something else.
     """
+    if isinstance(scale, bool) or scale not in range(16):
+        raise DeclarationError(f"exact_sum has scale {scale!r}", remedy="give the decimal places that matter, 0 to 15")
     units = 10.0**scale
     return (column * units).round().cast("int64").sum().cast("int64").cast("float64") / units
 
@@ -53,11 +58,11 @@ def require_deterministic(expression: ir.Table, unique: UniqueKeys) -> None:
 
     for relation in expression.op().find(ops.Relation):
         _check_relation(relation, unique)
-        for column, value in _values(relation):
+        for column, value in values_of(relation):
             _check_value(column, value, relation, unique)
 
 
-def _values(relation: ops.Relation) -> Iterator[tuple[str, Any]]:
+def values_of(relation: ops.Relation) -> Iterator[tuple[str, Any]]:
     """What *relation* computes, each with the name of the column or of the part of it."""
     import ibis.expr.operations as ops
 
@@ -131,10 +136,11 @@ def _check_value(column: str, value: Any, relation: ops.Relation, unique: Unique
 
 
 def _in_sequence(window: ops.WindowFunction) -> bool:
-    """Whether the order among rows with equal order keys decides the result."""
+    """Whether the order among rows with equal order keys decides the result; rows that are equal have equal ranks."""
     import ibis.expr.operations as ops
 
-    picks = isinstance(window.func, ops.Analytic | ops.First | ops.Last)
+    ranks = (ops.MinRank, ops.DenseRank, ops.PercentRank, ops.CumeDist)
+    picks = isinstance(window.func, ops.Analytic | ops.First | ops.Last) and not isinstance(window.func, ranks)
     return picks or (window.how == "rows" and (window.start is not None or window.end is not None))
 
 

@@ -24,10 +24,12 @@ def mistakes_of_expression(declarations: Declarations, decl: Split | FeatureView
     """What is wrong with the expression of *decl*, whose upstream tables are known to exist."""
     from ml_assets.lib.declare.determinism import require_deterministic
     from ml_assets.lib.declare.identity import expr1
+    from ml_assets.lib.declare.meaning import require_one_meaning
 
     try:
         expression = declarations.expression(decl)
         expr1(expression)
+        require_one_meaning(expression)
         if decl.deterministic:
             unique = {name: declarations.sources[name].contract.unique() for name in decl.parameters}
             require_deterministic(expression, unique)

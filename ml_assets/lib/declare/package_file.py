@@ -23,6 +23,10 @@ class PackageFile:
     path: str
     extra: str = "demo"
 
+    def __str__(self) -> str:
+        """The same text for the same file, however this class grows: publications record it."""
+        return f"{self.path} of {self.distribution}"
+
     def locate(self) -> Path:
         """Where the file is on this machine.
 

@@ -12,7 +12,7 @@ from itertools import chain
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ml_assets.lib.core.errors import DeclarationError, DuplicateName, MLAssetsError, NotIdentifiable
+from ml_assets.lib.core.errors import AmbiguousMeaning, DeclarationError, DuplicateName, MLAssetsError, NotIdentifiable
 from ml_assets.lib.core.names import SPLIT, SPLITS, Unit
 from ml_assets.lib.core.recipe import Definition, Json, hash_of
 from ml_assets.lib.declare import checks as builtin
@@ -221,6 +221,21 @@ class Declarations:
             )
         return Definition(identity=py1(decl.function, self.package, columns=self._asked_for(decl)))
 
+    def meaning(self, split: Split) -> str:
+        """What *split* computes, over the columns that it uses: one that its source gains changes nothing."""
+        import ibis
+
+        used = {path for found in self.lineage(split).values() for path in (*found.value, *found.rows)}
+        tables = []
+        for name in split.parameters:
+            schema = self.sources[name].contract.ibis_schema()
+            narrow = {column: kind for column, kind in schema.items() if f"{name}.{column}" in used}
+            tables.append(ibis.table(narrow or dict(schema.items()), name=name))
+        try:
+            return expr1(self._built(split.function, tables, "the function"))
+        except DeclarationError:  # it asks for all columns, and drops some
+            return expr1(self.expression(split))
+
     def _asked_for(self, decl: Declaration) -> list[tuple[str, str]]:
         """Columns that the declaration of a Python function adds to what it computes."""
         if isinstance(decl, Source):
@@ -236,7 +251,15 @@ class Declarations:
         return lineage(self.expression(decl))
 
     def rules_hash(self, decl: Declaration, feature_version: str | None = None) -> str:
-        """Hash of all that *decl* is judged by: contract, rules, floors, the numbers of the built-in checks.
+        """Hash of all that *decl* is judged by.
+
+        Raises:
+            DeclarationError: As `judgement`.
+        """
+        return hash_of(self.judgement(decl, feature_version))
+
+    def judgement(self, decl: Declaration, feature_version: str | None = None) -> dict[str, Json]:
+        """All that *decl* is judged by: contract, rules, floors, the numbers of the built-in checks.
 
         A frame's depends on its feature version.
 
@@ -244,18 +267,16 @@ class Declarations:
             DeclarationError: A rule cannot be built on the table's columns, or has no identity.
         """
         if isinstance(decl, Model):
-            return hash_of({"floors": dict(decl.floors), "builtin": builtin.numbers(decl.stage)})
+            return {"floors": dict(decl.floors), "builtin": builtin.numbers(decl.stage)}
         assert isinstance(decl, Source | Split | FeatureView | Frame)
         contract = self.contract(decl, feature_version)
-        return hash_of(
-            {
-                "contract": contract.rules_json(),
-                "rules": [self._rule(rule, contract) for rule in decl.rules],
-                "builtin": builtin.numbers(decl.stage),
-                **({"known": decl.knowledge} if isinstance(decl, Source) else {}),
-                **({"known": self.known(decl, feature_version)} if isinstance(decl, Frame) and feature_version else {}),
-            }
-        )
+        return {
+            "contract": contract.rules_json(),
+            "rules": [self._rule(rule, contract) for rule in decl.rules],
+            "builtin": builtin.numbers(decl.stage),
+            **({"known": decl.knowledge} if isinstance(decl, Source) else {}),
+            **({"known": self.known(decl, feature_version)} if isinstance(decl, Frame) and feature_version else {}),
+        }
 
     def rules_of(self, unit: Unit) -> str | None:
         """Hash of all that *unit* is judged by as it is declared now; ``None`` if it is not declared any more."""
@@ -284,13 +305,17 @@ class Declarations:
         """A rule on a table of *contract* as JSON. The Ibis version is left out: a new release changes no rule."""
         import ibis
 
+        from ml_assets.lib.declare.meaning import require_one_meaning
+
         tables = [ibis.table(contract.ibis_schema(), name="judged"), *(self._unbound(name) for name in rule.upstream)]
         what = f"rule {rule.name!r} ({rule.where})"
         failing = self._built(rule.failing, tables, what)
         try:
-            return {"name": rule.name, "severity": rule.severity, "failing": expr1(failing)}
-        except NotIdentifiable as error:
-            raise NotIdentifiable(f"{what}: {error.problem}", remedy=error.remedy) from error
+            identity = expr1(failing)
+            require_one_meaning(failing)
+        except (NotIdentifiable, AmbiguousMeaning) as error:
+            raise type(error)(f"{what}: {error.problem}", remedy=error.remedy) from error
+        return {"name": rule.name, "severity": rule.severity, "failing": identity}
 
 
 def load(package: ModuleType | str = DEFS) -> Declarations:

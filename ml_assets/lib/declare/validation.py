@@ -157,6 +157,11 @@ def _source(source: Source) -> Iterator[DeclarationError]:
             remedy="say known_from='<column>' (often the ingestion or event time), or always_known=True for reference "
             "data and timetables, whose rows are known before anything is asked",
         )
+    yield from _times(source)
+
+
+def _times(source: Source) -> Iterator[DeclarationError]:
+    """Columns that say when something is known, against the contract."""
     columns = {column.name: column for column in source.contract.columns()}
     if source.known_from in columns and columns[source.known_from].nullable:
         yield ContractMismatch(
@@ -166,9 +171,10 @@ def _source(source: Source) -> Iterator[DeclarationError]:
         )
     times = {*source.known_at.values(), *(name for name in (source.event_time, source.known_from) if name is not None)}
     for name in sorted(times):
-        if types.get(name) != TIMESTAMP:
+        kind = columns[name].type if name in columns else "not a column"
+        if kind != TIMESTAMP:
             yield ContractMismatch(
-                f"{source.place}: time {name!r} is {types.get(name, 'not a column')} in {source.contract.__name__}",
+                f"{source.place}: time {name!r} is {kind} in {source.contract.__name__}",
                 remedy="name a column of type Timestamp",
             )
 

@@ -3,6 +3,9 @@
 An expression is a base and modifiers. The base is a full commit id, a branch, a tag or a unique prefix of a commit id,
 in this order. ``~N`` goes back N first parents, ``^N`` to the N-th parent (``^0`` stays); ``@`` takes a branch without
 its uncommitted changes and ``$`` with them, each only right after a branch and alone.
+
+White space is not looked at here: most calls refuse it with `names.check_ref`. As in lakeFS, those that do not find
+nothing of such a name.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from ml_assets.lib.devlake import history
 from ml_assets.lib.devlake.database import Transaction
 from ml_assets.lib.devlake.errors import BranchNotFound, InvalidRef, RefNotFound
 from ml_assets.lib.devlake.history import Commit
-from ml_assets.lib.devlake.names import check_ref
 
 _EXPRESSION: Final = re.compile(r"([^~^@$]+)((?:[~^@$][^~^@$]*)*)")
 _MODIFIER: Final = re.compile(r"([~^@$])([^~^@$]*)")
@@ -110,7 +112,6 @@ def _base(transaction: Transaction, repository: str, name: str) -> tuple[str, st
 
 
 def _parse(ref: str) -> tuple[str, list[tuple[str, int]]]:
-    check_ref(ref)
     expression = _EXPRESSION.fullmatch(ref)
     if expression is None:
         raise _invalid()

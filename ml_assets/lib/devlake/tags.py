@@ -11,7 +11,7 @@ from ml_assets.lib.devlake.database import Database, Transaction
 from ml_assets.lib.devlake.errors import AlreadyExists, Conflict, TagNotFound
 from ml_assets.lib.devlake.hooks import Asked
 from ml_assets.lib.devlake.landing import Change, Landing
-from ml_assets.lib.devlake.names import check_ref, check_tag_name
+from ml_assets.lib.devlake.names import check_tag_name
 from ml_assets.lib.devlake.page import Page, page
 from ml_assets.lib.devlake.refs import resolve_commit
 
@@ -39,7 +39,6 @@ class Tags:
             HooksRefused: A hook refused.
         """
         check_tag_name(name)
-        check_ref(ref)
 
         def propose(transaction: Transaction) -> Change:
             found = find_repository(transaction, repository)

@@ -16,13 +16,13 @@ import ibis.common.exceptions
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
-from ibis.backends.duckdb import Backend
 
 from ml_assets.lib.core.digest import RowSum, row_sum, row_sums_by
 from ml_assets.lib.core.errors import ConfigError, EngineError
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT
 from ml_assets.lib.core.refs import Branch, Ref
 from ml_assets.lib.engines import arrow, expressions, point_in_time
+from ml_assets.lib.engines.duckdb_sql import ExactDuckDB
 from ml_assets.lib.engines.point_in_time import ROW
 from ml_assets.lib.engines.protocol import TableStore, ViewJoin
 
@@ -73,11 +73,11 @@ class DuckDB:
     def rewriter(self, tables: Tables) -> None:
         """What is too large for one process is left alone."""
 
-    def _connect(self, spill: str) -> Backend:
+    def _connect(self, spill: str) -> ExactDuckDB:
         settings = {"threads": self.threads, "memory_limit": self.memory_limit}
         given = {name: value for name, value in settings.items() if value is not None}
         try:
-            backend = ibis.duckdb.connect(temp_directory=spill, preserve_insertion_order=False, **given)
+            backend: ExactDuckDB = ExactDuckDB().connect(temp_directory=spill, preserve_insertion_order=False, **given)
         except duckdb.Error as error:
             raise ConfigError(f"DuckDB refuses {given}: {error}", remedy="correct the setting of the engine") from error
         backend.con.execute("SET GLOBAL TimeZone = 'UTC'")  # cursors, too
@@ -88,7 +88,7 @@ class DuckDB:
 class DuckDBSession:
     """Tables live in the session's own database, so that each result streams from a cursor of its own."""
 
-    def __init__(self, backend: Backend, tables: TableStore) -> None:
+    def __init__(self, backend: ExactDuckDB, tables: TableStore) -> None:
         self._backend, self._tables = backend, tables
         self._made = 0
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ml_assets.lib.core.errors import LostCommit, TooManyTries
@@ -15,6 +14,7 @@ from ml_assets.lib.core.names import run_branch_prefix
 from ml_assets.lib.core.process import Process
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.publish import StartAgain
+from ml_assets.lib.gate.turns import turn
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.names import Unit
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES: Final = 5
-_PATIENCE_S: Final = 600
 
 
 def tried(unit: Unit, attempt: Callable[[], T], state: Path) -> T:
     """What *attempt* gives, begun again while the target moves under it.
 
-    Who begins again waits for its turn: of all that lost a race for a unit on this machine, one at a time tries again.
+    Retries are serialized per unit: of the processes on this machine that lost a race for it, one retries at a time.
 
     Args:
         unit: The unit.
@@ -57,21 +56,14 @@ def tried(unit: Unit, attempt: Callable[[], T], state: Path) -> T:
         retry=retry_if_exception_type(StartAgain),
         retry_error_callback=give_up,
     )
-    with ExitStack() as turn:
+    with ExitStack() as held:
 
         def one() -> T:
             if tries.statistics["attempt_number"] == 2:  # noqa: PLR2004  (the first that begins again)
-                _await_turn(turn, state / "turns" / f"{unit.slug}.lock")
+                held.enter_context(turn(state / "turns" / f"{unit.slug}.lock", f"retry of {unit}"))
             return attempt()
 
         return tries(one)
-
-
-def _await_turn(turn: ExitStack, lock: Path) -> None:
-    """Politeness, as with the lock around the merge: who has waited too long goes on all the same."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(Timeout):
-        turn.enter_context(FileLock(lock, timeout=_PATIENCE_S))
 
 
 def open_branch(lake: Lake, unit: Unit, run: Run, pin: Commit, published: Publication | None) -> tuple[Branch, int]:

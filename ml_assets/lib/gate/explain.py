@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.errors import MLAssetsError
 from ml_assets.lib.core.names import Unit
+from ml_assets.lib.gate.causes import of_recipe, of_rules
+from ml_assets.lib.gate.pin import Pinned
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.publication import Publication
@@ -22,64 +24,64 @@ JUDGED_AGAIN: Final = "rules changed: judged again, not recomputed"
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a unit stands: ``None`` as reason means that the target holds it as declared."""
+    """How a unit stands.
+
+    Attributes:
+        unit: The unit.
+        reason: Why it would be computed or judged again, or cannot be; ``None`` where the target holds it as declared.
+        moves: Whether what rests on it changes too.
+    """
 
     unit: Unit
     reason: str | None
+    moves: bool = False
 
 
 def standings(machinery: Machinery) -> Iterator[Standing]:
-    """Every unit that is declared, in the order in which data flows, each once."""
+    """Every unit that is declared, in the order in which data flows, each once: what ``materialize --changed`` does."""
     records = machinery.systems.records.at(machinery.lake.head(machinery.target))
     seen: set[Unit] = set()
     changed: set[Unit] = set()
     for asset in machinery.plan.assets.values():
         for partition in machinery.plan.partitions(asset):
-            work = machinery.plan.work(machinery.systems, asset, partition)
-            if work is None or work.unit in seen:
+            unit = machinery.plan.unit(asset, partition)
+            if unit is None or unit in seen:
                 continue
-            seen.add(work.unit)
-            reason = _reason(work, records, changed)
-            if reason not in (None, JUDGED_AGAIN):
-                changed.add(work.unit)
-            yield Standing(unit=work.unit, reason=reason)
+            seen.add(unit)
+            try:
+                work = machinery.plan.work(machinery.systems, asset, partition, keep=True)
+                assert work is not None  # it has a unit
+                found = standing(work, records, changed)
+            except MLAssetsError as error:
+                found = Standing(unit=unit, reason=str(error))
+            if found.moves:
+                changed.add(unit)
+            yield found
 
 
-def _reason(work: Work, records: RecordsAt, changed: set[Unit]) -> str | None:
+def standing(work: Work, records: RecordsAt, changed: Collection[Unit] = ()) -> Standing:
+    """How *work* stands at *records*, when the units in *changed* are about to change.
+
+    Raises:
+        MLAssetsError: It cannot be materialized.
+    """
     old = records.get(work.unit)
+    work.admit(old)
     if old is None:
-        return "never materialized"
+        return Standing(unit=work.unit, reason="never materialized", moves=True)
     if not records.valid(old):
-        return "changed behind the gate"
+        return Standing(unit=work.unit, reason="changed behind the gate", moves=True)
     for name, unit in work.inputs.items():
         now = records.get(unit)
-        if (
-            unit in changed
-            or now is None
-            or name not in old.inputs
-            or now.as_input().essence != old.inputs[name].essence
-        ):
-            return f"input {unit} changed"
-    try:
-        refs = {
-            name: records.require(unit, work.unit, allow_stale=work.allow_stale).as_input()
-            for name, unit in work.inputs.items()
-        }
-    except MLAssetsError as error:
-        return str(error)
-    if work.recipe(refs, old) != old.recipe:
-        return f"recipe changed: {_part(work, old)}"
-    return JUDGED_AGAIN if work.rules != old.rules else None
-
-
-def _part(work: Work, old: Publication) -> str:
-    if work.definition.identity != old.definition.identity:
-        return "definition"
-    if (work.definition.keys, work.definition.ttl) != (old.definition.keys, old.definition.ttl):
-        return "keys or ttl"
-    if set(work.inputs) != set(old.inputs):
-        return "inputs"
-    return "parameters, files, seed or libraries"
+        taken = old.inputs.get(name)
+        if unit in changed or (taken and (now is None or now.as_input().essence != taken.essence)):
+            return Standing(unit=work.unit, reason=f"input {unit} changed", moves=True)
+    pinned = Pinned.at(records, work)
+    if pinned.is_fresh(work):
+        return Standing(unit=work.unit, reason=None)
+    if pinned.published_by_same_recipe():
+        return Standing(unit=work.unit, reason=f"{JUDGED_AGAIN} ({', '.join(of_rules(work, old))})")
+    return Standing(unit=work.unit, reason=f"recipe changed: {', '.join(of_recipe(work, old))}", moves=True)
 
 
 def overview(machinery: Machinery) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from ml_assets.lib.core.errors import NothingToCommit, StaleInput, TargetDirty, 
 from ml_assets.lib.core.names import keep_branch
 from ml_assets.lib.core.publication import Publication, passes
 from ml_assets.lib.gate.attempts import drop_branches, open_branch, record, tried
+from ml_assets.lib.gate.causes import GIVEN, facts
 from ml_assets.lib.gate.outcome import Outcome, Published, Refused, Run, Unchanged, user
 from ml_assets.lib.gate.pin import Pinned
 from ml_assets.lib.gate.publish import Candidate, Landed, StartAgain, check, merge
@@ -96,7 +97,7 @@ class Gate:
         """The unit, settled, if the target holds it by the same recipe and rules; ``None`` if it must be materialized.
 
         Raises:
-            MissingInput, StaleInput, UnrecordedChange, TargetDirty: As `materialize`.
+            MissingInput, StaleInput, UnrecordedChange, TargetDirty, ConfigError: As `materialize`.
         """
         progress = _Progress(work.unit, self.observe)
         pinned = self._pin(work, progress)
@@ -116,6 +117,7 @@ class Gate:
             StaleInput: An input is older than its own inputs, or was judged by other checks than are declared now.
             UnrecordedChange: The unit's data, or an input's, is not what was published.
             TargetDirty: The target has uncommitted objects.
+            ConfigError: A file of a source, declared or given, cannot be read.
             TooManyTries: The target or an input moved at every try.
             LakeError, TableError, EngineError, TrackingError: An outside system refused; the target has not moved.
         """
@@ -169,18 +171,8 @@ class Gate:
                 f"branch {self.target} has uncommitted objects, such as {row.path}; they would block every merge",
                 remedy=f"commit or reset them: `lakectl branch reset lakefs://{self.lake.repository}/{self.target}`",
             )
-        records = self.records.at(commit)
-        try:
-            old = records.get(work.unit)
-        except UnrecordedChange:
-            if not recompute:
-                raise
-            old = None
-        work.admit(old)
-        inputs = {
-            name: records.require(unit, work.unit, allow_stale=work.allow_stale) for name, unit in work.inputs.items()
-        }
-        for name, publication in inputs.items():
+        pinned = Pinned.at(self.records.at(commit), work, recompute=recompute)
+        for name, publication in pinned.inputs.items():
             if publication.rules != work.input_rules.get(name, publication.rules):
                 raise StaleInput(
                     f"{work.unit} needs {publication.unit}, which was not judged yet by the checks that it has now",
@@ -188,7 +180,7 @@ class Gate:
                     "`ml-assets materialize --changed`",
                 )
         progress.done(Step.PIN)
-        return Pinned.of(work, records, inputs, old)
+        return pinned
 
     def _unchanged(self, work: Work, pinned: Pinned, progress: _Progress) -> Unchanged | None:
         old = pinned.old
@@ -198,7 +190,7 @@ class Gate:
                 remedy=f"look at `ml-assets table {work.unit}`, then materialize it with --recompute to overwrite it",
             )
         progress.done(Step.RECIPE)
-        if old is None or old.recipe != pinned.recipe or old.rules != work.rules:
+        if old is None or not pinned.is_fresh(work):
             return None
         settled = self._settle(work, old, pinned.commit)
         progress.done(Step.SETTLE)
@@ -270,7 +262,12 @@ class Gate:
                 "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "engine": {"name": work.engine.name, **work.engine.versions},
             },
-            extra={**work.extra(), **(pinned.stale() if work.allow_stale else {}), **(old.extra if old else {})},
+            extra={
+                **work.extra(),
+                **(pinned.stale() if work.allow_stale else {}),
+                **{name: value for name, value in (old.extra if old else {}).items() if name != GIVEN},
+                **facts(work),
+            },
         )
 
     def _publish(

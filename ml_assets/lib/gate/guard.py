@@ -24,7 +24,7 @@ from ml_assets.lib.core.errors import BadRef, GateError, LakeError, RefNotFound
 from ml_assets.lib.core.names import PUBLICATIONS, WAREHOUSE, Unit
 from ml_assets.lib.core.publication import passes
 from ml_assets.lib.core.refs import Commit
-from ml_assets.lib.gate.records import Records, output_prefix
+from ml_assets.lib.gate.records import Records, output_prefixes
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -81,7 +81,8 @@ def _owners(lake: Lake, merged: Commit) -> Iterator[tuple[str, Unit]]:
             continue
         if unit.publication_path == stat.path:
             yield stat.path, unit
-            yield output_prefix(unit), unit
+            for prefix in output_prefixes(unit):
+                yield prefix, unit
 
 
 def _place(path: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ml_assets.lib.core.errors import UnrecordedChange
 from ml_assets.lib.core.publication import Publication, passes
 from ml_assets.lib.core.recipe import InputRef, Json
 from ml_assets.lib.core.refs import Commit
@@ -36,8 +37,31 @@ class Pinned:
     old: Publication | None
 
     @classmethod
-    def of(cls, work: Work, records: RecordsAt, inputs: Mapping[str, Publication], old: Publication | None) -> Pinned:
-        """The state at *records*, for *work*."""
+    def at(cls, records: RecordsAt, work: Work, *, recompute: bool = False) -> Pinned:
+        """The state at *records*, for *work*, which takes over from its publication what it keeps.
+
+        Both `materialize` and `check` decide by this what is to be done.
+
+        Args:
+            records: Publications at the pin.
+            work: The unit.
+            recompute: Whether it is overwritten, so that its own publication need not be readable.
+
+        Raises:
+            GateError, ConfigError: It cannot be materialized from what is there.
+            VersionNotBumped: Its definition may not follow the published one.
+        """
+        try:
+            old = records.get(work.unit)
+        except UnrecordedChange:
+            if not recompute:
+                raise
+            old = None
+        work.follow(old)
+        work.admit(old)
+        inputs = {
+            name: records.require(unit, work.unit, allow_stale=work.allow_stale) for name, unit in work.inputs.items()
+        }
         refs = {name: publication.as_input() for name, publication in inputs.items()}
         return cls(records=records, inputs=inputs, refs=refs, recipe=work.recipe(refs, old), old=old)
 
@@ -50,6 +74,11 @@ class Pinned:
     def holds(self) -> bool:
         """Whether the target holds the unit as it was published. What else lies there, nobody vouches for."""
         return self.old is not None and self.records.valid(self.old)
+
+    def is_fresh(self, work: Work) -> bool:
+        """Whether what is published is what *work* would publish: by the same recipe, judged by the same rules."""
+        old = self.old
+        return old is not None and (old.recipe, old.rules) == (self.recipe, work.rules) and work.same_given(old)
 
     def published_by_same_recipe(self) -> Publication | None:
         """The publication whose data can be judged anew instead of computed again."""

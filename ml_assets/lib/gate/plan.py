@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.lib.core.errors import ConfigError
 from ml_assets.lib.core.names import Unit
+from ml_assets.lib.core.recipe import hash_of
 from ml_assets.lib.declare import checks as builtin
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 
@@ -119,6 +120,7 @@ class Plan:
         *,
         parameters: Mapping[str, Json] | None = None,
         path: Path | None = None,
+        keep: bool = False,
     ) -> Work | None:
         """The work that makes a partition; ``None`` where the version does not contain the dataset.
 
@@ -128,6 +130,8 @@ class Plan:
             partition: Which of its partitions.
             parameters: Of a model: values to use instead of declared ones.
             path: Of a source: the file to read instead of its main one.
+            keep: Where neither is given: whether what was given for what is published stays the input, as after an
+                edit; else it is made from what is declared.
 
         Raises:
             ConfigError: A parameter that the model does not declare.
@@ -142,6 +146,8 @@ class Plan:
             "definition": self.declarations.definition(declaration),
             "allow_stale": declaration.allow_stale,
             "systems": systems,
+            "keep": keep and path is None and not parameters,
+            **self._judgement(declaration, partition),
         }
         if isinstance(declaration, Source):
             return self._source(declaration, path, common)
@@ -158,24 +164,26 @@ class Plan:
         rules = {name: found for name, unit in units.items() if (found := self.declarations.rules_of(unit))}
         return {"inputs": units, "input_rules": rules}
 
+    def _judgement(self, declaration: Declaration, partition: Partition) -> dict[str, object]:
+        """What the unit is judged by, in parts and as a hash."""
+        feature_version = partition.feature_version if isinstance(declaration, Frame) else None
+        judgement = self.declarations.judgement(declaration, feature_version)
+        return {"judgement": judgement, "rules": hash_of(judgement)}
+
     def _source(self, source: Source, path: Path | None, common: dict[str, object]) -> SourceWork:
         from ml_assets.lib.gate.units.appends import AppendWork
         from ml_assets.lib.gate.units.tables import SourceWork, library_versions
 
-        files = {label: file.locate() for label, file in source.files.items()}
-        if path is not None:
-            files[next(iter(files))] = path
         kind = AppendWork if source.append else SourceWork
         return kind(
             **common,  # type: ignore[arg-type]  # one dict of mixed fields, checked by the dataclasses' own names
             inputs={},
-            rules=self.declarations.rules_hash(source),
-            parameters={"files": SourceWork.file_hashes(files), **_layout(source.partition_by)},
+            parameters=_layout(source.partition_by),
             libraries=library_versions(source.libraries),
             contract=source.contract,
             table_rules=source.rules,
             declaration=source,
-            files=files,
+            path=path,
         )
 
     def _expression(self, declaration: Split | FeatureView, common: dict[str, object]) -> ExpressionWork:
@@ -184,7 +192,6 @@ class Plan:
         return ExpressionWork(
             **common,  # type: ignore[arg-type]  # as above
             **self._inputs({name: Unit("sources", name) for name in declaration.parameters}),
-            rules=self.declarations.rules_hash(declaration),
             parameters=_layout(declaration.partition_by) if isinstance(declaration, FeatureView) else {},
             seed=declaration.seed if isinstance(declaration, Split) else None,
             contract=self.declarations.contract(declaration),
@@ -202,7 +209,6 @@ class Plan:
         return FrameWork(
             **common,  # type: ignore[arg-type]  # as above
             **self._inputs(builder.inputs),
-            rules=self.declarations.rules_hash(frame, feature_version),
             parameters=builder.parameters,
             builder=builder,
         )
@@ -229,7 +235,6 @@ class Plan:
         return ModelWork(
             **common,  # type: ignore[arg-type]  # as above
             **self._inputs({f"frames/{frame.name}": builder.unit}),
-            rules=self.declarations.rules_hash(model),
             parameters={**model.params, **given},
             seed=model.seed,
             libraries=library_versions(model.libraries),

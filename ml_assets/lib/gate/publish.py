@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from filelock import FileLock
-
 from ml_assets.lib.core.errors import (
     Conflict,
     DirtyBranch,
@@ -24,6 +22,7 @@ from ml_assets.lib.core.errors import (
     TargetDirty,
 )
 from ml_assets.lib.core.names import Unit
+from ml_assets.lib.gate.turns import turn
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.publication import Publication
@@ -90,7 +89,8 @@ def _check_inputs(gate: Gate, candidate: Candidate, head: Commit) -> None:
 def merge(gate: Gate, candidate: Candidate, head: Commit) -> Commit:
     """Merge the candidate into the target; *head* is what `check` looked at.
 
-    The file lock is politeness among the processes of one machine; correctness rests on the checks alone.
+    The lock keeps the processes of one machine from merging at the same time, which costs fewer retries; it is waited
+    for a limited time. Correctness rests on the checks alone.
 
     Returns:
         The merge commit.
@@ -101,7 +101,7 @@ def merge(gate: Gate, candidate: Candidate, head: Commit) -> Commit:
         SilentConflict: lakeFS merged over a conflict that appeared after the check; the merge has been reverted.
         LakeUnavailable, LakeBusy: No answer at the last try either; the next run finds out what happened.
     """
-    with FileLock(gate.state / "merge.lock"):
+    with turn(gate.state / "merge.lock", f"merge of {candidate.publication.unit}"):
         landed = _merge_or_find(gate, candidate)
     before = gate.lake.info(landed).parents[0]
     if before != head:

@@ -25,14 +25,11 @@ STALE_INPUTS = "stale_inputs"
 """The field of a publication that names inputs which were older than their own inputs, where that was allowed."""
 
 
-def output_prefix(unit: Unit) -> str:
-    """What the paths of all data of *unit* begin with."""
-    return unit.object_path if unit.stage in OBJECT_STAGES else unit.table_path
-
-
 def output_prefixes(unit: Unit) -> tuple[str, ...]:
     """What the paths of all data that *unit* may have begin with: a frame may have a table beside its object."""
-    return (unit.object_path, unit.table_path) if unit.stage == "frames" else (output_prefix(unit),)
+    if unit.stage == "frames":
+        return unit.object_path, unit.table_path
+    return (unit.object_path if unit.stage in OBJECT_STAGES else unit.table_path,)
 
 
 class Records:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.publication import Output, Publication, Verdict
-from ml_assets.lib.core.recipe import Definition, InputRef, Json, recipe
+from ml_assets.lib.core.recipe import SEMANTICS, Definition, InputRef, Json, recipe
 from ml_assets.lib.core.refs import Branch, Commit
 
 if TYPE_CHECKING:
@@ -69,12 +69,15 @@ class Work(ABC):
         inputs: Units it reads, by the name under which its computation sees them.
         definition: How it is computed.
         rules: Hash of all that it is judged by.
+        judgement: The same, in parts.
         input_rules: For each input that is declared, the hash of all that it must have been judged by.
         parameters: Declared parameters and file hashes; part of the recipe.
         seed: Seed; part of the recipe.
         libraries: Versions on which the result depends; part of the recipe.
         keeps_pin: Whether the pin must survive garbage collection (a frame is read there for ever).
         allow_stale: Whether inputs may be older than their own inputs.
+        keep: Whether what a person gave by ``path`` or parameters for what is published stays the input.
+        given: What a person gave for this one in place of what is declared; recorded in the publication.
     """
 
     unit: Unit
@@ -82,12 +85,15 @@ class Work(ABC):
     inputs: Mapping[str, Unit]
     definition: Definition
     rules: str
+    judgement: Mapping[str, Json] = field(default_factory=dict)
     input_rules: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Json] = field(default_factory=dict)
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
     keeps_pin: bool = False
     allow_stale: bool = False
+    keep: bool = False
+    given: Mapping[str, Json] | None = None
 
     @property
     @abstractmethod
@@ -102,11 +108,35 @@ class Work(ABC):
         """Hash of all that determines the output: over *inputs*, and over *published* where that is added to."""
         return recipe(self.definition, inputs, parameters=self.parameters, seed=self.seed, libraries=self.libraries)
 
+    def follow(self, published: Publication | None) -> None:  # noqa: B027  (most units are only what is declared)
+        """With `keep`: take over from what is *published* what a person gave for it. Comes before `recipe`; repeatable.
+
+        Raises:
+            ConfigError: What was given is needed again and is not there any more.
+        """
+
+    def same_given(self, published: Publication) -> bool:
+        """Whether *published* records what was given for this one: if not, it is recorded anew, and not recomputed."""
+        return True
+
+    def made_from(self) -> dict[str, Json]:
+        """What determines the output beside definition and inputs, to tell later which of it changed."""
+        return {
+            "parameters": dict(self.parameters),
+            "seed": self.seed,
+            "libraries": dict(self.libraries),
+            "semantics": dict(SEMANTICS),
+        }
+
+    def recorded(self, published: Publication) -> dict[str, Json]:
+        """As much of `made_from` as can be read from a publication that does not record it."""
+        return {}
+
     def admit(self, published: Publication | None) -> None:  # noqa: B027  (most units may change their definition)
         """Refuse a definition that may not follow the *published* one.
 
         Raises:
-            VersionNotBumped: A view changed under its version.
+            VersionNotBumped: A view, split or feature version changed under its name.
         """
 
     @abstractmethod

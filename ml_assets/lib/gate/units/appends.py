@@ -5,6 +5,9 @@ materialization, known by their hashes; its own recipe says how they were read. 
 equal recipes still mean equal rows, and a batch that is in the set already is *unchanged*: a rerun after a lost answer,
 or a second run with the same file, appends nothing, even if the code that reads files has changed since.
 
+Only a file that somebody names is added: with `keep`, a source that is published consists of the batches that it has,
+whatever the declared file holds by now.
+
 The digest adds up: the recorded sum of the rows that were there, and the sum of the new ones. Who loses a race puts the
 files that it wrote on top of what the winner published, is audited again, and reads no file again.
 """
@@ -13,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ml_assets.lib.core.digest import RowSum, digest_of, row_sum
 from ml_assets.lib.core.errors import NotReplayable
 from ml_assets.lib.core.publication import Publication
 from ml_assets.lib.core.recipe import InputRef, Json, hash_of
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.gate.units.given import APPEND
 from ml_assets.lib.gate.units.tables import SourceWork
 from ml_assets.lib.gate.work import Attempt, Judged
 
@@ -27,9 +31,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from ml_assets.lib.engines.protocol import Session
-
-APPEND: Final = "append"
-"""The field of a publication that holds the batches and the sum of all rows."""
 
 
 @dataclass(kw_only=True)
@@ -40,6 +41,28 @@ class AppendWork(SourceWork):
     _sum: RowSum = field(default_factory=RowSum.zero, init=False)
     _lost: Commit | None = field(default=None, init=False)
     """The data of an attempt that lost a race."""
+    _kept: Publication | None = field(default=None, init=False)
+    """What is published, where no file is to be added to it."""
+
+    def follow(self, published: Publication | None) -> None:
+        """With `keep`, nothing is added to what is published.
+
+        Raises:
+            ConfigError: Nothing is published yet, and a declared file cannot be read.
+        """
+        self._kept = published if self.keep else None
+        if self._kept:
+            self.recall(self._kept)
+        else:
+            super().follow(None)
+
+    def same_given(self, published: Publication) -> bool:
+        """A batch is known by what it holds, wherever it came from."""
+        return True
+
+    def made_from(self) -> dict[str, Json]:
+        """Nothing: each batch has a recipe of its own."""
+        return {}
 
     @property
     def batch(self) -> str:
@@ -51,8 +74,9 @@ class AppendWork(SourceWork):
         return hash_of({"batches": sorted(self._batches(published).values())})
 
     def _batches(self, published: Publication | None) -> dict[str, str]:
-        """Own recipe of each batch that is *published*, and of this one."""
-        return {self.batch: super().recipe({}, None), **batches(published)}
+        """Own recipe of each batch that is *published*, and of the one that is added."""
+        added = {} if self._kept else {self.batch: super().recipe({}, None)}
+        return {**added, **batches(published)}
 
     def write(self, attempt: Attempt) -> None:
         """Append the rows of the files, unless they are there; what was changed behind the gate is put right first.
@@ -69,7 +93,7 @@ class AppendWork(SourceWork):
         whole = systems.records.valid(published, attempt.pin)
         if not whole:
             self._restore(published, attempt)
-        if self.batch in batches(published):
+        if self._kept or self.batch in batches(published):
             return
         if not (whole and self._replayed(attempt)):
             systems.tables.append(

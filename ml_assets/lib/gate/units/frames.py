@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.digest import digest_of
-from ml_assets.lib.core.errors import DigestMismatch, MissingCommit
-from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
+from ml_assets.lib.core.errors import DigestMismatch, MissingCommit, VersionNotBumped
+from ml_assets.lib.core.names import CANONICAL, EVENT_TIMESTAMP, Unit
 from ml_assets.lib.core.publication import Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare import lock as locks
+from ml_assets.lib.declare.versions import ViewRef
 from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.causes import MADE_FROM
 from ml_assets.lib.gate.rows import RowFacts
 from ml_assets.lib.gate.units.no_future import no_future
 from ml_assets.lib.gate.units.objects import read_object
@@ -216,6 +219,41 @@ class FrameWork(Work):
     def engine(self) -> Engine:
         """That of the declaration."""
         return self.builder.engine
+
+    def admit(self, published: Publication | None) -> None:
+        """A feature version means the same columns of the same views for ever, on ``main``.
+
+        Raises:
+            VersionNotBumped: It has others than versions.lock says, or than the frame is published with.
+        """
+        if self.systems.target.name != CANONICAL:
+            return
+        name, declarations = self.builder.feature_version, self.systems.declarations
+        locks.check_feature_version(declarations, name)
+        if published is None:
+            return
+        refs = declarations.feature_versions[name]
+        now = {ref.view: declarations.view_values(ref) for ref in refs}
+        if how := locks.differences(self._published_columns(published), now):
+            raise VersionNotBumped(
+                f"{self.unit} is published with other columns than feature version {name} has now: {how}",
+                remedy="declare the change as a new feature version",
+            )
+
+    def _published_columns(self, published: Publication) -> Mapping[str, Sequence[str]]:
+        """The columns of each view that *published* holds; of an earlier version's, by the columns of its object."""
+        values = published.extra.get(MADE_FROM, {}).get("parameters", {}).get("values")
+        if values is not None:
+            return {ref.partition("[")[0]: columns for ref, columns in values.items()}
+        declarations = self.systems.declarations
+        units = [Unit.parse(ref.unit) for name, ref in published.inputs.items() if name.startswith("features/")]
+        refs = [ViewRef(unit.name, int(unit.version)) for unit in units]
+        body = self.systems.lake.read(published.audited, self.unit.object_path)
+        held = {name for name, _ in json.loads(body)["columns"]} if body else set()
+        known = {
+            ref.view: declarations.view_values(ref) for ref in refs if (ref.name, ref.version) in declarations.views
+        }
+        return {ref.view: [column for column in known.get(ref.view, ()) if column in held] for ref in refs}
 
     def write(self, attempt: Attempt) -> None:
         """Join once, put the rows into the cache or into the frame's table, and write what describes them."""

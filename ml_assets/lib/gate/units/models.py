@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.digest import digest as digest_of_table
 from ml_assets.lib.core.lineage import LAKEFS_TAG, Lineage, ViewFacts
-from ml_assets.lib.core.names import SPLIT, SPLITS, Unit, model_tag
+from ml_assets.lib.core.names import CANONICAL, SPLIT, SPLITS, Unit, model_tag
 from ml_assets.lib.core.process import Process
 from ml_assets.lib.core.publication import CheckResult, Output, Publication
 from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
 from ml_assets.lib.core.refs import Commit
+from ml_assets.lib.declare import lock as locks
 from ml_assets.lib.declare.checks import FLOORS, PREDICTIONS
+from ml_assets.lib.gate.causes import GIVEN, MADE_FROM
 from ml_assets.lib.gate.outcome import user
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
+from ml_assets.lib.gate.units.given import given_parameters, kept_parameters
 from ml_assets.lib.gate.units.objects import read_object
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
@@ -38,7 +42,10 @@ PROBABILITY: Final = "probability"
 
 @dataclass(kw_only=True)
 class ModelWork(Work):
-    """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file."""
+    """A model at both versions. Its output is a small JSON object: MLflow run, figures, hash of the model's file.
+
+    Parameters that a person gave stay the input of what is published: see `ml_assets.lib.gate.units.given`.
+    """
 
     systems: Systems
     model: Model
@@ -46,6 +53,38 @@ class ModelWork(Work):
     partition: str | None
     _mlflow_run: str | None = field(default=None, init=False)
     _begun: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Note which parameters are not as declared: a person gave them."""
+        self._note_given()
+
+    def _note_given(self) -> None:
+        self.given = given_parameters(self.model, self.parameters)
+
+    def follow(self, published: Publication | None) -> None:
+        """As any unit; see the class."""
+        if self.keep:
+            kept = kept_parameters(self.model, self.definition.identity, published) if published else {}
+            self.parameters = {**self.model.params, **kept}
+            self._note_given()
+
+    def admit(self, published: Publication | None) -> None:
+        """A feature version means the same columns for ever, on ``main``: of a published frame no other are learnt.
+
+        Raises:
+            VersionNotBumped: It has others than versions.lock says.
+        """
+        if self.systems.target.name == CANONICAL:
+            locks.check_feature_version(self.systems.declarations, self.builder.feature_version)
+
+    def same_given(self, published: Publication) -> bool:
+        """Whether both record the same given parameters, beside the same declared ones."""
+        return self.keep or MADE_FROM not in published.extra or self.given == published.extra.get(GIVEN)
+
+    def recorded(self, published: Publication) -> dict[str, Json]:
+        """The parameters, which the model's object holds."""
+        body = self.systems.lake.read(published.audited, published.unit.object_path)
+        return {"parameters": json.loads(body)["parameters"]} if body else {}
 
     @property
     def frame_input(self) -> str:

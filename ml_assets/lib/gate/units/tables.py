@@ -22,7 +22,9 @@ from ml_assets.lib.declare.checks import KNOWN_IN_TIME, NOT_EMPTY
 from ml_assets.lib.declare.declarations import FeatureView, Source, Split
 from ml_assets.lib.declare.plain import EXAMPLES, plain_rows
 from ml_assets.lib.engines.expressions import columns_needed
+from ml_assets.lib.gate.causes import MADE_FROM, MEANING, of_recipe
 from ml_assets.lib.gate.systems import Systems
+from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, no_given_file, recorded_file
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -117,23 +119,42 @@ class ExpressionWork(TableWork):
     declaration: Split | FeatureView
 
     def admit(self, published: Publication | None) -> None:
-        """A view's version means one thing for ever: what versions.lock says, and what the lake says.
+        """A version means one thing for ever: what versions.lock says, and what the lake says.
 
         On another target than ``main`` it may still be tried out.
         """
-        if not isinstance(self.declaration, FeatureView) or self.systems.target.name != CANONICAL:
+        if self.systems.target.name != CANONICAL:
             return
-        locks.check_view(self.systems.declarations, self.declaration)
-        old, now = published and published.definition, self.definition
-        if (
-            old
-            and old.made_with == now.made_with
-            and (old.identity, old.keys, old.ttl) != (now.identity, now.keys, now.ttl)
-        ):
+        if isinstance(self.declaration, FeatureView):
+            locks.check_view(self.systems.declarations, self.declaration)
+            bump = f"version={self.declaration.version + 1} in a new feature version"
+        else:
+            locks.check_split(self.systems.declarations, self.declaration)
+            bump = "a new split version"
+        made_with = published and published.definition.made_with
+        if published and made_with == self.definition.made_with and self._means_another(published):
             raise VersionNotBumped(
                 f"{self.unit} is published by another definition than {self.declaration.where} has now",
-                remedy=f"declare it as version={self.declaration.version + 1} in a new feature version",
+                remedy=f"declare it as {bump}",
             )
+
+    def _means_another(self, published: Publication) -> bool:
+        """Whether *published* was computed in another way, whatever columns its sources have gained since.
+
+        Of a split, earlier versions did not record that.
+        """
+        if isinstance(self.declaration, Split):
+            before, now = published.extra.get(MADE_FROM, {}), self.made_from()
+            return any(before.get(part, now[part]) != now[part] for part in (MEANING, "seed"))
+        old, new = published.definition, self.definition
+        return (old.identity, old.keys, old.ttl) != (new.identity, new.keys, new.ttl)
+
+    def made_from(self) -> dict[str, Json]:
+        """As of any unit; of a split also what it computes over the columns that it uses."""
+        found = super().made_from()
+        if isinstance(self.declaration, Split):
+            found[MEANING] = self.systems.declarations.meaning(self.declaration)
+        return found
 
     def write(self, attempt: Attempt) -> None:
         """Run the expression on the inputs at the pin; a split is written in order of its key, which packs it."""
@@ -193,11 +214,77 @@ def read_bound(session: Session, expression: ir.Table, inputs: Mapping[str, Unit
 
 @dataclass(kw_only=True)
 class SourceWork(TableWork):
-    """A raw table from files: their hashes enter the recipe, names, sizes and time the publication."""
+    """A raw table from files: their hashes enter the recipe, names, sizes and time the publication.
+
+    A file that a person gave (`path`) in place of the declared main one stays the input of what is published: see
+    `ml_assets.lib.gate.units.given`.
+
+    Attributes:
+        path: The file to read instead of the declared main one, if a person gave one.
+        files: The files that are read, by label.
+    """
 
     declaration: Source
-    files: Mapping[str, Path]
-    _ingested_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    path: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict, init=False)
+    _ingested_at: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    _recalled: Publication | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Hash the files, unless what is published says which they are."""
+        if not self.keep:
+            self._read_from(self.path)
+
+    def follow(self, published: Publication | None) -> None:
+        """As any unit; see the class.
+
+        Raises:
+            ConfigError: A file cannot be read, or the given one is needed and is not what it was.
+        """
+        if not self.keep:
+            return
+        given = kept_file(self.declaration, published) if published else None
+        if published is None or given is None:
+            self._read_from(None)
+            return
+        self._read_from(given.path, given)
+        if self.recipe({}, published) != published.recipe:
+            self._require_given(f"changed since: {', '.join(of_recipe(self, published))}")
+
+    def same_given(self, published: Publication) -> bool:
+        """Whether both were made from a given file, or neither."""
+        return self.keep or bool(self.given) == bool(recorded_file(self.declaration, published))
+
+    def recorded(self, published: Publication) -> dict[str, Json]:
+        """The hashes of its files."""
+        files = {file["label"]: file["sha256"] for file in published.extra["ingest"]["files"]}
+        return {"parameters": {**self.parameters, "files": files}}
+
+    def _read_from(self, path: Path | None, recorded: GivenFile | None = None) -> None:
+        """Read *path*, whose hash may be *recorded*, in place of the main file; without one the declared file."""
+        main = next(iter(self.declaration.files))
+        if path is not None and recorded is None and is_declared(self.declaration, path):
+            path = None
+        files = {label: f.locate() for label, f in self.declaration.files.items() if path is None or label != main}
+        known = {main: recorded.sha256} if recorded else {}
+        self.files = files if path is None else {main: path, **files}
+        hashes = {**known, **self.file_hashes({k: file for k, file in self.files.items() if k not in known})}
+        self.parameters = {**self.parameters, "files": hashes}
+        self.given = None
+        if path is not None:
+            instead_of = recorded.instead_of if recorded else str(self.declaration.files[main])
+            self.given = GivenFile(path=path, sha256=hashes[main], instead_of=instead_of).as_json()
+
+    def _require_given(self, why: str) -> None:
+        """Raise unless the given file is still there and holds what it held; *why* says what it is needed for."""
+        label, path = next(iter(self.files.items()))
+        try:
+            state = "holds something else now"
+            found = self.file_hashes({label: path})[label]
+        except ConfigError:
+            found, state = None, "is not there any more"
+        if found != self.parameters["files"][label]:
+            raise no_given_file(self.unit, path, f"{state}; {why}")
 
     @staticmethod
     def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
@@ -214,7 +301,7 @@ class SourceWork(TableWork):
             except OSError as error:
                 raise ConfigError(
                     f"file {label} cannot be read: {path} ({error.strerror})",
-                    remedy="correct the path in the run config",
+                    remedy="correct the path",
                 ) from error
         return hashes
 
@@ -239,6 +326,9 @@ class SourceWork(TableWork):
         Raises:
             ContractError: As `write` says.
         """
+        if self.keep and self.given:
+            self._require_given("it must be read again")
+        self._recalled = None
         self._ingested_at = datetime.now(UTC)
         try:
             rows = self.declaration.function(**self.files)
@@ -257,7 +347,8 @@ class SourceWork(TableWork):
         return ", ".join(path.name for path in self.files.values())
 
     def recall(self, publication: Publication) -> None:
-        """The time of ingestion, which facts must not be later than."""
+        """The files, and the time of ingestion, which facts must not be later than."""
+        self._recalled = publication
         self._ingested_at = datetime.fromisoformat(publication.extra["ingest"]["at"])
 
     def own_checks(self, session: Session, table: ir.Table, at: Commit, pin: Commit) -> list[CheckResult]:
@@ -324,6 +415,8 @@ class SourceWork(TableWork):
 
     def extra(self) -> Mapping[str, Json]:
         """The files that were read, and when."""
+        if self._recalled:
+            return {"ingest": self._recalled.extra["ingest"]}
         hashes = self.parameters["files"]
         return {
             "ingest": {
