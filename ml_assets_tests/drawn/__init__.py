@@ -1,1 +1,1 @@
-"""Declarations that nobody has written: packages drawn at random, of which each is told wrong or runs on both engines."""
+"""Packages of declarations drawn at random: each is told wrong, or runs, on both engines alike."""

@@ -78,10 +78,9 @@ def _draw(asked: argparse.Namespace, folder: Path, bench: Bench | None, tally: T
         with written(drawn, folder):
             try:
                 found = told(drawn, folder)
-                run = bench is not None and found.declarations is not None
-                ended = (
-                    bench.run(found.declarations, harmed=bool(drawn.harm), models=not asked.no_models) if run else None
-                )
+                ended = None
+                if bench is not None and found.declarations is not None:
+                    ended = bench.run(found.declarations, harmed=bool(drawn.harm), models=not asked.no_models)
             except Exception as error:  # noqa: BLE001  (all that must not happen is counted)
                 tally.fail(drawn, error)
             else:

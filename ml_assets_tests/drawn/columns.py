@@ -20,8 +20,8 @@ ODD_NAMES: Final = (
 """Lawful for all that anybody is told, and used by the machinery or spelled unlike others."""
 
 WRONG_NAMES: Final = (
-    "where", "__x", "ﬁ", "columns", "unique", "audit", "Config", "__spine_row", "event_timestamp", "split", "label", "__doc__",
-    "__class__", "__spine_row_side", "may_be_empty", "of", "mro",
+    "where", "__x", "ﬁ", "columns", "unique", "audit", "Config", "__spine_row", "event_timestamp", "split", "label",
+    "__doc__", "__class__", "__spine_row_side", "may_be_empty", "of", "mro",
 )  # fmt: skip
 """Names that something has already."""
 
@@ -72,7 +72,8 @@ _BOUNDS: Final[dict[str, tuple[str, ...]]] = {
     "str": ('""', '"A"', '"b"', '"é"'),
     "bool": ("False", "True"),
     "date": ("date(2023, 1, 1)", "date(1, 1, 1)", "date(9999, 12, 31)"),
-    "Timestamp": ("datetime(2023, 3, 1, tzinfo=UTC)", "datetime(1, 1, 1, tzinfo=UTC)", "datetime(2024, 1, 1, 2, tzinfo=UTC)"),
+    "Timestamp": ("datetime(2023, 3, 1, tzinfo=UTC)", "datetime(1, 1, 1, tzinfo=UTC)",
+                  "datetime(2024, 1, 1, 2, tzinfo=UTC)"),
 }  # fmt: skip
 _ODD_BOUNDS: Final = (
     '"5"', "0.5", "True", "datetime(2023, 3, 1)", "date(2023, 1, 1)", "2**70", "float('nan')", "float('inf')", "[1]",
@@ -93,8 +94,8 @@ _ODD_SETS: Final = (
 )  # fmt: skip
 _PATTERNS: Final = (r'r"[A-Z]{3}"', r'r".*"', r'r"EUR$|USD$"', r'r"(a|b)?"', r'r"\S*$"', r'r"\d+"', r'r"^E"')
 _ODD_PATTERNS: Final = (
-    r'r"("', r'r"(?P<x>a)(?P=x)"', r'r"(?<=E)UR"', r'r"[[:alpha:]]+"', '""', "5", r'r"(?i)eur"', r'r"\p{L}+"', r'r"a{1001}"',
-    r'r"\Z"', r'r"[\w--\d]+"', r'r"*"',
+    r'r"("', r'r"(?P<x>a)(?P=x)"', r'r"(?<=E)UR"', r'r"[[:alpha:]]+"', '""', "5", r'r"(?i)eur"', r'r"\p{L}+"',
+    r'r"a{1001}"', r'r"\Z"', r'r"[\w--\d]+"', r'r"*"',
 )  # fmt: skip
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {

@@ -113,8 +113,15 @@ _MORE: Final = ("", "'über': 1", "'note': 'x'", "'deep': {'a': [1, 2]}", "'shar
 _ODD_MORE: Final = ("'pair': (1, 2)", "'nan': float('nan')", "'big': 2**60", "'': 1", "'a b': 1", "'set': {1}", "1: 2",
                     "'long': 'x' * 7000", "'when': __import__('datetime').date(2023, 1, 1)")  # fmt: skip
 _FLOORS: Final = ("{}", "{'test/accuracy': 0.0}", "{'val/brier': 0.0, 'train/f1': 0}")
-_ODD_FLOORS: Final = ("{'test/auc': 0.5}", "{'accuracy': 0.5}", "{'test/accuracy': '0.5'}", "{'test/accuracy': 2.0}",
-                      "{'test/accuracy': float('nan')}", "{'test/accuracy': None}", "{'test/accuracy': True}")  # fmt: skip
+_ODD_FLOORS: Final = (
+    "{'test/auc': 0.5}",
+    "{'accuracy': 0.5}",
+    "{'test/accuracy': '0.5'}",
+    "{'test/accuracy': 2.0}",
+    "{'test/accuracy': float('nan')}",
+    "{'test/accuracy': None}",
+    "{'test/accuracy': True}",
+)
 _SEEDS: Final = ("0", "42")
 _ODD_SEEDS: Final = ("-1", "True", "2**40", "1.5", "None", "'x'")
 _LIBRARIES: Final = ("('scikit-learn',)", "()")

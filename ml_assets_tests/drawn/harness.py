@@ -87,8 +87,8 @@ def told(drawn: Drawn, folder: Path) -> Told:
     except DeclarationError as error:  # told by a decorator or contract at import
         _check_place(error, drawn, folder)
         return Told((error,))
-    for error in errors:
-        _check_place(error, drawn, folder)
+    for found in errors:
+        _check_place(found, drawn, folder)
     if errors:
         return Told(errors)
     _load_as_commands_do(declarations)
@@ -116,7 +116,7 @@ def _load_as_commands_do(declarations: Declarations) -> None:
         plan=Plan(declarations=declarations),
         open=asked,
         tracking=asked,
-        links=lambda _lake: Links("", "", ""),
+        links=lambda _lake: Links(lakefs="", repository="", mlflow=""),
         engine="duckdb",
     )
     assert builder.assets()
@@ -140,6 +140,19 @@ class Bench:
     home: Path
     folder: Path
     spark: Engine | None = None
+
+    def check(self, drawn: Drawn, *, models: bool = True) -> tuple[Told, Ended | None]:
+        """See what `told` says of *drawn*, and `run` it where that is nothing.
+
+        Raises:
+            AssertionError: As these say.
+            Exception: As these say.
+        """
+        with written(drawn, self.folder):
+            found = told(drawn, self.folder)
+            if found.declarations is None:
+                return found, None
+            return found, self.run(found.declarations, harmed=bool(drawn.harm), models=models)
 
     def machinery(self, declarations: Declarations) -> Machinery:
         """A machinery on a new repository."""

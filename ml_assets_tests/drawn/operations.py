@@ -124,7 +124,7 @@ ROWWISE: Final[dict[str, tuple[Operation, ...]]] = {
         ("{c}.delta(ibis.timestamp('2023-01-01T00:00:00+00:00'), unit='day').cast('int64')", "int"),
     ),
 }
-ROWWISE["Int32"] = tuple((text, kind) for text, kind in ROWWISE["int"] if text != "{c}") + (("{c}", "Int32"),)
+ROWWISE["Int32"] = (("{c}", "Int32"), *ROWWISE["int"][1:])
 
 AGGREGATES: Final[dict[str, tuple[Operation, ...]]] = {
     "int": (

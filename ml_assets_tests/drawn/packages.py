@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,34 @@ _ARROW: Final[Mapping[str, pa.DataType]] = {
     "date": pa.date32(),
     "Timestamp": pa.timestamp("us", tz="UTC"),
 }
+
+
+Cells = dict[str, list[Any]]
+Types = dict[str, pa.DataType]
+
+
+def _first(value: Any, is_of: Callable[[pa.DataType], bool], columns: Cells, types: Types) -> Cells:
+    """The first cell of each column of some types replaced by *value*."""
+    return {name: [value, *cells[1:]] if is_of(types[name]) else cells for name, cells in columns.items()}
+
+
+HARMS: Final[Mapping[str, Callable[[str, Cells, Types], tuple[Cells, Types]]]] = {
+    "null": lambda name, columns, types: ({**columns, name: [None, *columns[name][1:]]}, types),
+    "twice": lambda _, columns, types: ({name: cells + cells[:1] for name, cells in columns.items()}, types),
+    "none": lambda _, columns, types: ({name: [] for name in columns}, types),
+    "lacks": lambda name, columns, types: ({other: columns[other] for other in columns if other != name}, types),
+    "other type": lambda name, columns, types: (
+        {**columns, name: [None if cell is None else str(cell) for cell in columns[name]]},
+        {**types, name: pa.string()},
+    ),
+    "naive": lambda _, columns, types: (
+        columns,
+        {name: pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for name, kind in types.items()},
+    ),
+    "not a number": lambda _, columns, types: (_first(float("nan"), pa.types.is_floating, columns, types), types),
+    "last moment": lambda _, columns, types: (_first(values.LAST, pa.types.is_timestamp, columns, types), types),
+}
+"""What may be wrong with rows, and how they become so; given a column by chance."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +88,10 @@ class Rows:
         columns: dict[str, list[Any]] = {}
         for column in self.columns:
             columns[column.name] = keys.pop(0)[:count] if column.role == "key" else self._cells(column, draw, count)
-        return self._harmed(columns, draw)
+        types = {column.name: _ARROW[column.type] for column in self.columns}
+        if self.harm and count:
+            columns, types = HARMS[self.harm](draw.choice(list(columns)), columns, types)
+        return pa.table({name: pa.array(cells, types[name]) for name, cells in columns.items()})
 
     def _cells(self, column: Column, draw: random.Random, count: int) -> list[Any]:
         def one() -> Any:
@@ -71,35 +102,6 @@ class Rows:
         if column.nullable:
             return [None if draw.random() < 0.2 else cell for cell in cells]
         return cells
-
-    def _harmed(self, columns: dict[str, list[Any]], draw: random.Random) -> pa.Table:
-        types = {column.name: _ARROW[column.type] for column in self.columns}
-        name = draw.choice(list(columns))
-        if self.harm == "null" and columns[name]:
-            columns[name][0] = None
-        if self.harm == "twice":
-            columns = {name: cells + cells[:1] for name, cells in columns.items()}
-        if self.harm == "none":
-            columns = {name: [] for name in columns}
-        if self.harm == "lacks":
-            columns.pop(name)
-        if self.harm == "other type":
-            types[name], columns[name] = pa.string(), [None if cell is None else str(cell) for cell in columns[name]]
-        if self.harm == "naive":
-            types = {name: pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for name, kind in types.items()}
-        if self.harm == "not a number":
-            for column in self.columns:
-                if column.type == "float" and columns[column.name]:
-                    columns[column.name][0] = float("nan")
-        if self.harm == "last moment":
-            for column in self.columns:
-                if column.type == "Timestamp" and columns[column.name]:
-                    columns[column.name][0] = values.LAST
-        return pa.table({name: pa.array(cells, types[name]) for name, cells in columns.items()})
-
-
-HARMS: Final = ("null", "twice", "none", "lacks", "other type", "naive", "not a number", "last moment")
-"""What may be wrong with rows."""
 
 
 @dataclass(frozen=True)

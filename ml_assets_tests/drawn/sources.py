@@ -79,7 +79,7 @@ def source(choose: Chooser, names: Names, name: str, groups: tuple[Column, ...] 
     late = {value.name: done.name for value in choose.some(values, 0, 2)} if choose.chance(1, 3) else {}
     columns = (key, *groups, event, seen, done, *values)
     unique = choose.of(((key.name,),), ((), (key.name, event.name), ("nothing",), (key.name, key.name)), what="unique")
-    harm = choose.of(("",) * 9 + HARMS)
+    harm = choose.of((*[""] * 60, *HARMS))
     rows = Rows(columns, choose.number(8, 60), choose.number(0, 2**16), edges=choose.chance(1, 2), harm=harm)
     given = [*_knowledge(choose, event, known, late, columns), *_options(choose, event, columns)]
     text = _text(name, given, choose.of(columns))

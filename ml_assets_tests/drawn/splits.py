@@ -66,9 +66,10 @@ def _part(choose: Chooser, version: str, of: Source) -> tuple[str, list[str]]:
     """The expression of ``split``, and the rules that go with it."""
     if choose.chance(1, 3):
         cuts = choose.of(_CUTS, _ODD_CUTS, what="cuts")
-        column = choose.of((of.moment,), (of.columns[5], of.columns[1], of.columns[-1]), what="column of by_time")
-        by = [f"ordered(by={column.name!r}, of={of.name!r})"] if choose.chance(1, 2) else []
-        return f"by_time({of.name}[{column.name!r}], {cuts})", by
+        odd = [column.name for column in (of.columns[5], of.columns[1], of.columns[-1])]
+        time = choose.of((of.moment.name,), odd, what="column of by_time")
+        by = [f"ordered(by={time!r}, of={of.name!r})"] if choose.chance(1, 2) else []
+        return f"by_time({of.name}[{time!r}], {cuts})", by
     key = f"{of.name}[{of.key.name!r}]"
     if of.key.type == "Timestamp":
         key = f"({key}.epoch_seconds()).cast('string')"

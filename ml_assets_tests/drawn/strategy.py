@@ -15,7 +15,7 @@ from ml_assets_tests.drawn.sources import Source, source
 from ml_assets_tests.drawn.splits import splits
 from ml_assets_tests.drawn.views import MOMENT, View, view
 
-_ODDS: Final = (0, 0, 25, 70)
+_ODDS: Final = (0, 0, 10, 30)
 """In how many of a thousand choices something wrong is taken: half of the packages are meant to be lawful."""
 
 _CONTRACTS: Final = '''"""Drawn."""

@@ -11,26 +11,15 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ml_assets.lib.engines import engine
 from ml_assets_tests.drawn.harness import Bench, told, written
 from ml_assets_tests.drawn.packages import Drawn
 from ml_assets_tests.drawn.strategy import packages
-from ml_assets_tests.spark import JARS, MARKS
 
-_EACH: Final = settings().max_examples
-"""Of the profile: 100 in CI, 2,000 at night."""
-
-_SHARED: Final = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+_EXAMPLES: Final = settings().max_examples
+_CHECKS: Final = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-def _run(drawn: Drawn, bench: Bench) -> None:
-    with written(drawn, bench.folder):
-        found = told(drawn, bench.folder)
-        if found.declarations is not None:
-            bench.run(found.declarations, harmed=bool(drawn.harm))
-
-
-@settings(max_examples=_EACH, suppress_health_check=_SHARED)
+@settings(max_examples=_EXAMPLES, suppress_health_check=_CHECKS)
 @given(drawn=packages())
 def test_check_tells_at_file_and_line_or_all_that_is_declared_can_be_loaded(drawn: Drawn, folder: Path) -> None:
     """No other exception, no error without a place in the package; what is lawful becomes assets and a lock."""
@@ -40,25 +29,8 @@ def test_check_tells_at_file_and_line_or_all_that_is_declared_can_be_loaded(draw
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(max_examples=max(5, _EACH // 12), suppress_health_check=_SHARED)
+@settings(max_examples=max(5, _EXAMPLES // 12), suppress_health_check=_CHECKS)
 @given(drawn=packages())
 def test_what_check_lets_pass_is_published_or_refused_by_a_check_of_its_data(drawn: Drawn, bench: Bench) -> None:
     """No unit ends in an error, but for a source whose file has other columns than it declares."""
-    _run(drawn, bench)
-
-
-@pytest.mark.slow
-@settings(max_examples=max(3, _EACH // 25), suppress_health_check=_SHARED)
-@given(drawn=packages())
-def _compared(drawn: Drawn, bench: Bench) -> None:
-    _run(drawn, bench)
-
-
-class TestOnSpark:
-    """The same, with the rows of each split, view and frame computed by Spark, too."""
-
-    pytestmark = [*MARKS, pytest.mark.slow]
-
-    def test_both_engines_compute_the_same_rows(self, bench: Bench) -> None:
-        """Their digests are equal."""
-        _compared(bench=Bench(bench.endpoint, bench.home, bench.folder, engine("spark", threads=2, jars=JARS)))
+    bench.check(drawn)

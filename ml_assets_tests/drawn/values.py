@@ -29,8 +29,8 @@ EDGES: Final[Mapping[str, Sequence[Any]]] = {
     "Int32": (0, 1, -1, 2**31 - 1, -(2**31)),
     "float": (0.0, -0.0, 0.1, 0.5, 1.5, 2.5, -0.5, 5e-324, 1e308, -1e308, 2.0**53, 2.0**63, 1e-7, float("inf")),
     "str": (
-        "", " ", "a", "A", "ß", "é", "e\u0301", "日本", "😀", "İ", "NULL", "nan", "1", "01", "1e3", "true", "a'b", 'a"b',
-        "a\\b", "a\nb", "%_", "\u00a0x ", "EUR\n", "2023-01-01", "-", "__null__",
+        "", " ", "a", "A", "ß", "é", "e\u0301", "日本", "😀", "İ", "NULL", "nan", "1", "01", "1e3", "true", "a'b",
+        'a"b', "a\\b", "a\nb", "%_", "\u00a0x ", "EUR\n", "2023-01-01", "-", "__null__",
     ),
     "bool": (True, False),
     "date": (
@@ -38,7 +38,8 @@ EDGES: Final[Mapping[str, Sequence[Any]]] = {
         date(2023, 3, 26), date(1900, 2, 28),
     ),
     "Timestamp": (
-        datetime(1, 1, 1, tzinfo=UTC), datetime(1582, 10, 10, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC), datetime(1582, 10, 10, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
         datetime(1970, 1, 1, tzinfo=UTC), datetime(1900, 1, 1, tzinfo=UTC), datetime(2024, 2, 29, 12, tzinfo=UTC),
         _BERLIN_SUMMER - _MICROSECOND, _BERLIN_SUMMER, _BERLIN_WINTER - _MICROSECOND, _BERLIN_WINTER,
     ),

@@ -13,8 +13,15 @@ from ml_assets_tests.drawn.sources import Source
 MOMENT: Final = Column("event_timestamp", "Timestamp")
 
 _TTL: Final = ("None", "timedelta(days=7)", "timedelta(microseconds=1)", "timedelta(days=4000)")
-_ODD_TTL: Final = ("timedelta(0)", "timedelta(days=-1)", "timedelta(days=365_000)", "timedelta.max", "7", "timedelta(days=99_999_999)",
-                   "True")  # fmt: skip
+_ODD_TTL: Final = (
+    "timedelta(0)",
+    "timedelta(days=-1)",
+    "timedelta(days=365_000)",
+    "timedelta.max",
+    "timedelta(days=99_999_999)",
+    "7",
+    "True",
+)
 _BACK: Final = ("None", "ibis.interval(days=7)", "ibis.interval(hours=1)", "ibis.interval(days=4000)")
 _ODD_BACK: Final = ("ibis.interval(days=-1)", "7", "ibis.interval(months=1)")
 _WHOLE: Final = ("int", "Int32")
