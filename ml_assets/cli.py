@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ml_assets.cli_lake import lake
+from ml_assets.cli_lake import StateGroup, lake
+from ml_assets.cli_show import Shown, print_found, print_progress, print_seconds, print_table, print_traceback
 from ml_assets.lib.core.errors import MLAssetsError
 
 if TYPE_CHECKING:
-    from ml_assets.lib.assets.runner import Result, Runner
-    from ml_assets.lib.gate.look import Found
+    from ml_assets.lib.assets.runner import Runner
 
+
+_DAYS: Final = click.IntRange(0, 36_500)
 
 _NEXT = """
 What to try next
@@ -31,27 +37,70 @@ What to try next
 """
 
 
-class _Group(click.Group):
-    """Errors of the project become one line and exit status 1; anything else is a defect and keeps its traceback."""
+class _Group(StateGroup):
+    """Errors of the project and of the file system become one line and exit status 1.
+
+    Anything else is a defect and keeps its traceback.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except MLAssetsError as error:
+            print_traceback("".join(traceback.format_exception(error)))
             raise click.ClickException(f"{error.problem}\n  -> {error.remedy}") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who reads our lines has gone: click ends quietly
+                raise
+            print_traceback("".join(traceback.format_exception(error)))
+            where = f": {error.filename}" if error.filename else ""
+            raise click.ClickException(
+                f"{error.strerror or error}{where}\n  -> make room, or correct the path or its rights; "
+                "`ml-assets --traceback …` shows where it happened"
+            ) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ml-assets")
-def main() -> None:
+@click.option("--traceback", "show_traceback", is_flag=True, help="With an error, show where it was raised, in full.")
+@click.pass_context
+def main(ctx: click.Context, show_traceback: bool) -> None:
     """Versioned, provable ML data: sources, splits, features, frames and models on lakeFS branches."""
+    ctx.obj = Shown(traceback=show_traceback)
 
 
 main.add_command(lake)
 
 _split = click.option("--split", "split_version", help="Split version, as in hash-s42.")
 _features = click.option("--features", "feature_version", help="Feature version, as in v3.")
-_to = click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the rows to this Parquet file.")
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, to: Path | None) -> Path | None:
+    """The file can be written, as far as one can tell before the work.
+
+    Raises:
+        click.BadParameter: It cannot.
+    """
+    if to is None:
+        return None
+    try:
+        above = next(folder for folder in to.absolute().parents if folder.exists())
+        writable = os.access(to if to.exists() else above, os.W_OK)
+    except OSError as error:  # a name too long, a folder that cannot be looked into
+        raise click.BadParameter(f"{to} cannot be written: {error.strerror}") from error
+    if not above.is_dir():
+        raise click.BadParameter(f"{to} cannot be written: {above} is no folder")
+    if not writable:
+        raise click.BadParameter(f"{to} cannot be written: {to if to.exists() else above} is read-only")
+    return to
+
+
+_to = click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    callback=_writable,
+    help="Write the rows to this Parquet file.",
+)
 
 
 @main.command()
@@ -62,9 +111,9 @@ def demo() -> None:
     from ml_assets.lib.gate.explain import overview
 
     began = time.perf_counter()
-    results = _print_progress(_runner().run(Request(changed=True)))
-    _print_table("Registered models and their frames", overview(definitions.machinery()))
-    _print_seconds(results, time.perf_counter() - began)
+    results = print_progress(_runner().run(Request(changed=True)))
+    print_table("Registered models and their frames", overview(definitions.machinery()))
+    print_seconds(results, time.perf_counter() - began)
     if ok := all(result.ok for result in results):
         click.echo(_NEXT)
     sys.exit(0 if ok else 1)
@@ -137,11 +186,11 @@ def materialize(  # noqa: PLR0917  (click passes every option by name)
         feature_version=feature_version,
         changed=changed,
         recompute=recompute,
-        tags=dict(_pairs(tags)),
-        path=None if path is None else path.resolve(),
+        tags=_known_tags(tags),
+        path=None if path is None else path.absolute(),
         parameters={name: _value(text) for name, text in _pairs(params)},
     )
-    results = _print_progress(_runner().run(request), named=bool(assets))
+    results = print_progress(_runner().run(request), named=bool(assets))
     sys.exit(0 if all(result.ok for result in results) else 1)
 
 
@@ -169,7 +218,7 @@ def check(declarations: bool) -> None:
 
 @main.command()
 @click.argument("asset")
-@click.option("--limit", default=10, show_default=True, help="Rows to show.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100_000), help="Rows to show.")
 def preview(asset: str, limit: int) -> None:
     """Compute a split or feature view on the target without writing: rows, contract, definition, column lineage."""
     from ml_assets import definitions
@@ -199,13 +248,14 @@ def lock(versions: tuple[str, ...]) -> None:
 def trace(model: str, as_json: bool) -> None:
     """From a registered model version back to its rows, features, split and code."""
     name, _, version = model.rpartition("/")
-    if not name or not version.isdigit():
+    if not name or not re.fullmatch(r"[1-9][0-9]{0,8}", version):
         raise click.BadParameter(f"{model!r} is not MODEL/VERSION, as in late_arrival/3")
     from ml_assets import definitions
     from ml_assets.lib.tracking import trace as traces
 
     found = traces.read(definitions.open_tracking(), name, int(version))
     click.echo(json.dumps(found.as_json(), indent=1, sort_keys=True) if as_json else "\n".join(found.lines()))
+    sys.exit(1 if found.file_problem else 0)
 
 
 @main.command()
@@ -229,7 +279,7 @@ def frame(name: str, split_version: str, feature_version: str, commit: str | Non
         commit=commit,
         to=to,
     )
-    _print_found(found)
+    print_found(found)
 
 
 @main.command()
@@ -241,21 +291,23 @@ def table(name: str, ref: str | None, to: Path | None) -> None:
     from ml_assets import definitions
     from ml_assets.lib.gate import look
 
-    _print_found(look.table(definitions.machinery(), name, ref, to))
+    print_found(look.table(definitions.machinery(), name, ref, to))
 
 
 @main.command()
 @click.option(
     "--prune", is_flag=True, help="Drop abandoned branches, refused ones past their age, keeps that nothing names."
 )
-@click.option("--older-than", default=7, show_default=True, help="Days after which --prune drops refused branches.")
+@click.option(
+    "--older-than", default=7, show_default=True, type=_DAYS, help="Days after which --prune drops refused branches."
+)
 def branches(prune: bool, older_than: int) -> None:
     """Run branches that were kept or abandoned: age and reason."""
     from ml_assets import definitions
     from ml_assets.lib.gate.branches import list_branches
 
     found = list_branches(definitions.machinery(), prune=prune, older_than=timedelta(days=older_than))
-    _print_table(
+    print_table(
         "Branches",
         [
             {
@@ -273,9 +325,7 @@ def branches(prune: bool, older_than: int) -> None:
 @main.command()
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
 @click.option("--dry-run", is_flag=True, help="Only say what is to be done.")
-@click.option(
-    "--keep-days", default=7, show_default=True, type=click.IntRange(min=0), help="Days that a snapshot stays readable."
-)
+@click.option("--keep-days", default=7, show_default=True, type=_DAYS, help="Days that a snapshot stays readable.")
 def maintain(tables: tuple[str, ...], dry_run: bool, keep_days: int) -> None:
     """Keep published tables small: merge files, expire snapshots, remove orphans. Rows and commits stay."""
     from ml_assets import definitions
@@ -284,11 +334,11 @@ def maintain(tables: tuple[str, ...], dry_run: bool, keep_days: int) -> None:
 
     run, keep = Run(id=str(uuid.uuid4())), timedelta(days=keep_days)
     found = list(maintenance.maintain(definitions.machinery(), tables, run=run, keep=keep, dry_run=dry_run))
-    _print_table("Tables", [maintained.as_row() for maintained in found])
+    print_table("Tables", [maintained.as_row() for maintained in found])
     sys.exit(1 if any(maintained.state == maintenance.State.FAILED for maintained in found) else 0)
 
 
-@main.group()
+@main.group(cls=StateGroup)
 def spark() -> None:
     """What ML_ASSETS_ENGINE=spark needs on this machine."""
 
@@ -332,8 +382,23 @@ def _value(text: str) -> Any:
     """JSON where it is, else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
+
+
+def _known_tags(texts: Iterable[str]) -> dict[str, str]:
+    """Tags by name.
+
+    Raises:
+        click.BadParameter: One has a name that nothing records.
+    """
+    from ml_assets.lib.assets.build import PEOPLE_TAGS
+
+    tags = dict(_pairs(texts))
+    for name in tags:
+        if name not in PEOPLE_TAGS:
+            raise click.BadParameter(f"{name!r} is no tag: choose of {', '.join(PEOPLE_TAGS)}", param_hint="--tag")
+    return tags
 
 
 def _pairs(texts: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -342,62 +407,6 @@ def _pairs(texts: Iterable[str]) -> Iterable[tuple[str, str]]:
         if not equals:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE")
         yield name, value
-
-
-def _print_progress(results: Iterable[Result], *, named: bool = False) -> list[Result]:
-    """A line per result, as they come; what is no part of a version only where its asset was *named*."""
-    seen = []
-    for result in results:
-        seen.append(result)
-        if result.outcome.startswith("not part") and not named:
-            continue
-        seconds = f"{result.facts['seconds']:6.1f} s" if "seconds" in result.facts else " " * 8
-        rows = f"{result.facts['dagster/row_count']:>9,} rows" if "dagster/row_count" in result.facts else ""
-        colour = None if result.ok else "red"
-        line = f"{result.partition or '':<16} {result.asset:<32} {result.outcome:<12} {seconds} {rows}"
-        click.secho(line.rstrip(), fg=colour, err=not result.ok)
-        if result.note:
-            click.secho(f"    {result.note}", fg=colour, err=not result.ok)
-    return seen
-
-
-def _print_seconds(results: Iterable[Result], total: float) -> None:
-    """Where the time went: per stage, and what starting up and Dagster took beside it."""
-    stages: dict[str, float] = {}
-    for result in results:
-        stage = result.asset.partition("/")[0]
-        stages[stage] = stages.get(stage, 0.0) + float(result.facts.get("seconds", 0.0))
-    parts = [*stages.items(), ("else", total - sum(stages.values()))]
-    click.echo(f"seconds: {', '.join(f'{name} {seconds:.1f}' for name, seconds in parts)}; {total:.1f} in all")
-
-
-def _print_table(title: str, rows: list[dict[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        click.echo(f"{title}: none")
-        return
-    shown = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        shown.add_column(name, overflow="fold")
-    for row in rows:
-        shown.add_row(*row.values())
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=180)
-    console.print(shown)
-
-
-def _print_found(found: Found) -> None:
-    click.echo(f"name    {found.name}")
-    click.echo(f"commit  {found.commit}")
-    click.echo(f"rows    {found.rows:,}")
-    click.echo(f"digest  {found.digest}")
-    for split, digest in found.digests.items():
-        click.echo(f"  {split:<6}{digest}")
-    for note in found.notes:
-        click.echo(note)
 
 
 if __name__ == "__main__":

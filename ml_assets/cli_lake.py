@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from ml_assets.lib.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from ml_assets.lib.devlake.backup import Copied
 
 
-@click.group()
+_READING: Final = frozenset({"trace", "frame", "table", "branches", "preview", "status", "stop", "gc", "backup"})
+"""Commands that have nothing to do where there is no state folder."""
+
+PORT: Final = click.IntRange(min=1, max=65535)
+_LONGEST_H: Final = 24 * 36_500
+
+
+class StateCommand(click.Command):
+    """A command that makes no state folder only to look into it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            ConfigError: It would only look, and there is no state folder here or above.
+        """
+        if self.name in _READING:
+            from ml_assets.settings import Settings
+
+            settings = Settings.load()
+            if "home" not in settings.model_fields_set and not settings.place.exists():
+                raise ConfigError(
+                    f"there is no state folder {settings.home} in {settings.place.parent} or above: nothing to look at",
+                    remedy="go to the folder in which you materialize, or name its state folder with ML_ASSETS_HOME",
+                )
+        return super().invoke(ctx)
+
+
+class StateGroup(click.Group):
+    """A group of `StateCommand`."""
+
+    command_class = StateCommand
+
+
+@click.group(cls=StateGroup)
 def lake() -> None:
     """The embedded lake: one server for all processes, started at the first use."""
 
 
 @lake.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=0, help="Port to listen on; default: the one used last, else a free one.")
+@click.option(
+    "--port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; default: the one used last, else a free one.",
+)
 @click.option(
     "--root", type=click.Path(path_type=Path, file_okay=False), help="Data folder; default: in the state folder."
 )
@@ -69,12 +111,20 @@ _lake_root = click.option(
 
 @lake.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--grace-hours", default=24.0, show_default=True, help="Leave files alone that are younger than this.")
+@click.option(
+    "--grace-hours",
+    default=24.0,
+    show_default=True,
+    type=click.FloatRange(0, _LONGEST_H),
+    help="Leave files alone that are younger than this.",
+)
 @_lake_root
 def lake_gc(dry_run: bool, grace_hours: float, root: Path | None) -> None:
     """Remove bytes that nothing needs: see `settings/gc_rules` of a repository for how long old commits do."""
     from ml_assets.lib.devlake.gc import collect
 
+    if math.isnan(grace_hours):
+        raise click.BadParameter("nan is no number of hours", param_hint="--grace-hours")
     found = collect(root or _root_of_lake(), dry_run=dry_run, grace=timedelta(hours=grace_hours))
     verb = "would remove" if dry_run else "removed"
     click.echo(f"kept          {found.kept:,} files, {found.kept_bytes:,} bytes")
@@ -142,7 +192,7 @@ def lake_protect(url: str | None) -> None:
 
 @lake.command("guard")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no TLS.")
-@click.option("--port", help="Port to listen on; default: that of `protect`.", type=int)
+@click.option("--port", help="Port to listen on; default: that of `protect`.", type=PORT)
 def lake_guard(host: str, port: int | None) -> None:
     """For a real lakeFS: answer what it asks before merges, until Ctrl-C. The embedded lake has a guard inside."""
     import logging

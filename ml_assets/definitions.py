@@ -47,6 +47,7 @@ def open_machinery(lake: Lake, tracking: Tracking, spark: SparkSessionOf | None 
         state=settings.state,
         code_commit=settings.code_commit,
         frame_rows=settings.frame_rows,
+        sample_rows=settings.sample_rows,
     )
 
 

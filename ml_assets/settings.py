@@ -7,6 +7,7 @@ Secrets never show in ``repr``, logs or metadata.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from ml_assets.lib.core.errors import BadRef, ConfigError
 from ml_assets.lib.core.refs import Branch
 
 PREFIX = "ML_ASSETS_"
+_LOG = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
@@ -27,7 +29,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(
-        Path(".ml_assets"), description="State folder: embedded lake, MLflow store, Dagster instance, caches."
+        Path(".ml_assets"),
+        description="State folder: embedded lake, MLflow store, Dagster instance, caches. "
+        "Unset: that of the current folder, else of the nearest folder above that has one.",
     )
     lake_branch: str = Field("main", description="The target: the branch that is published to.")
     lake_repository: str = Field(
@@ -57,6 +61,11 @@ class Settings(BaseSettings):
         20_000_000,
         ge=0,
         description="A frame with more rows becomes a table in the lake, not only a recipe and a digest.",
+    )
+    sample_rows: int = Field(
+        100,
+        ge=0,
+        description="Rows of each split that are kept as CSV with a model's MLflow run; 0 keeps none.",
     )
     code_commit: str | None = Field(
         None, description="Git commit of the code, where there is no .git folder (an image)."
@@ -139,10 +148,42 @@ class Settings(BaseSettings):
             )
 
     @cached_property
+    def place(self) -> Path:
+        """Where the state folder is or will be, absolute.
+
+        Where no ``ML_ASSETS_HOME`` is set and the current folder has none, it is that of the nearest folder above that
+        has one, as with git.
+        """
+        if "home" in self.model_fields_set:
+            return _absolute(self.home)
+        here = Path.cwd()
+        found = next((folder for folder in (here, *here.parents) if (folder / self.home).is_dir()), here)
+        return found / self.home
+
+    @cached_property
     def state(self) -> Path:
-        """The state folder, absolute; made when first asked for."""
-        path = self.home.expanduser().resolve()
-        path.mkdir(parents=True, exist_ok=True)
+        """The state folder, absolute; made when first asked for, which is said unless ``ML_ASSETS_HOME`` names it.
+
+        Raises:
+            ConfigError: It cannot be made, or is no folder.
+        """
+        path = self.place
+        if "home" not in self.model_fields_set:
+            if not path.exists():
+                _LOG.warning("a new state folder is made: %s (ML_ASSETS_HOME names another)", path)
+            elif path.parent != Path.cwd():
+                _LOG.warning("the state folder is %s", path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the state folder {path} cannot be made: {error.strerror}",
+                remedy="name a folder that can be written to with ML_ASSETS_HOME",
+            ) from error
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"the state folder {path} cannot be written to", remedy="name another folder with ML_ASSETS_HOME"
+            )
         return path
 
     @property
@@ -181,6 +222,18 @@ class Settings(BaseSettings):
         """Where a person looks at runs: the tracking server, or the one that `ml-assets dev` starts."""
         uri = self.mlflow_tracking_uri
         return uri if uri and uri.startswith("http") else f"http://127.0.0.1:{self.mlflow_port}"
+
+
+def _absolute(path: Path) -> Path:
+    """*path* from the root, links followed.
+
+    Raises:
+        ConfigError: There is no such user, or links lead in a circle.
+    """
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"{path} is no place for a folder: {error}", remedy="correct ML_ASSETS_HOME") from error
 
 
 def environment_name(field: str) -> str:

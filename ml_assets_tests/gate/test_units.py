@@ -134,7 +134,7 @@ def test_output_of_a_model(world: World) -> None:
     assert body["predictions_digest"] == found.digest
     assert body["scores"]["test"]["roc_auc"] > 0.6
     assert (0, 0) == (body["predictions"]["nulls"], body["predictions"]["outside"])
-    assert [["car", "string"], ["longest", "double"]] == body["input"]
+    assert [["car", "string"], ["longest", "int32"]] == body["input"]
 
 
 def test_source_records_its_files(world: World) -> None:

@@ -125,7 +125,7 @@ def files(lineage: Lineage) -> dict[str, bytes]:
     }
     table = pa.Table.from_pandas(rows(), preserve_index=False)
     for split in SPLITS:
-        kept |= runs.split_files(split, table)
+        kept |= runs.split_files(split, table, 100)
     return kept
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ml_assets.lib.core.errors import TrackingError
@@ -71,7 +72,7 @@ def test_artifacts_are_kept(tracking: Tracking, model: str, tmp_path: Path) -> N
     names |= {f"{split}_{what}" for split in DIGESTS for what in ("sample.csv", "schema.json")}
     assert names == {path.name for path in folder.iterdir()}
     sample = pd.read_csv(folder / "train_sample.csv")
-    assert (runs.SAMPLE_ROWS, list(rows().columns)) == (len(sample), list(sample.columns))
+    assert (100, list(rows().columns)) == (len(sample), list(sample.columns))
     schema = json.loads((folder / "val_schema.json").read_text())
     assert {"name": "delay", "type": "double", "nullable": True} in schema
 
@@ -131,3 +132,10 @@ def test_a_killed_run_is_ended_by_the_next(tracking: Tracking, model: str) -> No
     ended = registry.end_losers(tracking, model, unit(model), published, lives)
     assert (killed.info.run_id,) == ended
     assert tracking.client.get_run(killed.info.run_id).info.status == "KILLED"
+
+
+def test_samples_of_rows_can_be_switched_off() -> None:
+    """With no rows wanted there is no file of rows, only the schema."""
+    table = pa.Table.from_pandas(rows(), preserve_index=False)
+    assert {"lineage/train_schema.json"} == runs.split_files("train", table, 0).keys()
+    assert 8 == runs.split_files("train", table, 7)["lineage/train_sample.csv"].count(b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from ml_assets.lib.core.lineage import LAKEFS_TAG
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.publication import Publication
 from ml_assets.lib.tracking import registry, reproduce, runs, trace
+from ml_assets.lib.tracking.models import FILE
 from ml_assets.lib.tracking.store import Tracking
 from ml_assets_tests.tracking.examples import EXAMPLE, publication, train, unit
 
@@ -91,3 +93,35 @@ def test_a_model_without_a_frame_cannot_say_how_to_reproduce(embedded: Tracking,
     found = replace(trace.read(embedded, model, version.number), publications={})
     with pytest.raises(TrackingError, match="rests on no frame"):
         _ = found.reproduce
+
+
+def test_a_trace_tells_a_changed_file(embedded: Tracking, model: str) -> None:
+    """The file is compared with its recorded hash, and nothing in it is read."""
+    run_id, logged = train(embedded, model)
+    version = registry.register(embedded, model, run_id)
+    found = trace.read(embedded, model, version.number)
+    assert (found.file, found.file_problem) == (logged.sha256, "")
+    assert f"file      SHA-256 {logged.sha256}, as recorded" in list(found.lines())
+    folder = Path(embedded.client.get_logged_model(logged.id).artifact_location.removeprefix("file://"))
+    (folder / FILE).write_bytes(b"another file")
+    changed = trace.read(embedded, model, version.number)
+    assert "somebody changed it" in changed.file_problem
+    assert changed.file_problem in "\n".join(changed.lines())
+    assert changed.as_json()["file"] == {"sha256": logged.sha256, "problem": changed.file_problem}
+
+
+def test_a_trace_tells_what_was_left_out_and_trusted(embedded: Tracking, model: str) -> None:
+    """Rows without a label, metrics that labels of one class do not define, and the types that were declared."""
+    lineage = replace(
+        EXAMPLE,
+        unlabelled={"train": 0, "val": 1, "test": 0},
+        trusted=("a.B", "c.D"),
+        scores={"test": {"roc_auc": 0.75}, "val": {"accuracy": 1.0}},
+    )
+    version = registry.register(embedded, model, train(embedded, model, lineage=lineage)[0])
+    found = trace.read(embedded, model, version.number)
+    assert found.lineage == lineage
+    text = "\n".join(found.lines())
+    assert "without label, and left out of training and scores: train 0, val 1, test 0" in text
+    assert "trusted   a.B, c.D" in text
+    assert "val   accuracy 1.0000  roc_auc undefined (labels of one class)" in text

@@ -13,8 +13,9 @@ from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED
 from ml_assets.lib.assets import checks, metadata
 from ml_assets.lib.assets.compute import Evaluated, computed
 from ml_assets.lib.assets.partitions import Partitioning
-from ml_assets.lib.core.errors import ContractError, MLAssetsError
+from ml_assets.lib.core.errors import ContractError, FunctionError, MLAssetsError
 from ml_assets.lib.declare.declarations import FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.params import as_json
 from ml_assets.lib.gate.outcome import Published, Refused, Run
 
 if TYPE_CHECKING:
@@ -137,21 +138,29 @@ class Builder:
                 return
             recompute = context.run.tags.get(RECOMPUTE_TAG, "").lower() == "true"
             outcome = machinery.gate.materialize(work, _run_of(context, partition), recompute=recompute)
-        except ContractError as error:
+        except (ContractError, FunctionError) as error:
+            if asset.stage != "sources" and isinstance(error, FunctionError):
+                raise self._failure(error, machinery, asset, partition) from error
             context.log.error(str(error))  # noqa: TRY400  (what people read; the data is wrong, not the code)
             yield from checks.unreadable(asset, error, self._still(machinery, asset, partition))
             return
         except MLAssetsError as error:
-            still = self._still(machinery, asset, partition)
-            raise dg.Failure(
-                description=f"{error}\n{still[checks.STILL]}",
-                metadata={"kind": error.kind, "remedy": error.remedy, **still},
-                allow_retries=False,
-            ) from error
+            raise self._failure(error, machinery, asset, partition) from error
         except Exception:  # of a person's function, or a defect: Dagster shows it as it is
             context.log.error(self._still(machinery, asset, partition)[checks.STILL])  # noqa: TRY400  (shown beside it)
             raise
         yield from self._report(context, asset, partition, outcome, machinery)
+
+    def _failure(
+        self, error: MLAssetsError, machinery: Machinery | None, asset: Asset, partition: Partition
+    ) -> dg.Failure:
+        """The step fails, with problem, remedy, and what still stands published; the same again would fail again."""
+        still = self._still(machinery, asset, partition)
+        return dg.Failure(
+            description=f"{error}\n{still[checks.STILL]}",
+            metadata={"kind": error.kind, "remedy": error.remedy, **still},
+            allow_retries=False,
+        )
 
     def _still(self, machinery: Machinery | None, asset: Asset, partition: Partition) -> dict[str, str]:
         """What stands published of a partition after a run that did not publish it; in words under `checks.STILL`."""
@@ -185,7 +194,7 @@ class Builder:
         config: dict[str, Json] = {
             name: value for name, value in (context.op_execution_context.op_config or {}).items() if name in named
         }
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         return machinery.plan.work(
             machinery.systems,
             asset,
@@ -272,10 +281,19 @@ def _config_schema(declaration: Declaration) -> dict[str, dg.Field] | None:
         }
     if isinstance(declaration, Model):
         return {
-            name: dg.Field(type(value), default_value=value, is_required=False)
+            name: dg.Field(_config_type(value), default_value=as_json(value), is_required=False)
             for name, value in declaration.params.items()
         }
     return None
+
+
+def _config_type(value: object) -> Any:
+    """Dagster's type of a parameter: of one that is ``None`` anything, as nobody knows what it may be."""
+    if value is None:
+        return dg.Noneable(dg.Any)
+    if isinstance(value, dict):
+        return dict
+    return list if isinstance(value, tuple) else type(value)
 
 
 def _named_in(context: dg.AssetExecutionContext) -> set[str]:

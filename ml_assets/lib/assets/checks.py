@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -13,7 +14,7 @@ from ml_assets.lib.declare.checks import CONTRACT, DESCRIPTIONS
 from ml_assets.lib.declare.checks import names as builtin_names
 
 if TYPE_CHECKING:
-    from ml_assets.lib.core.errors import ContractError
+    from ml_assets.lib.core.errors import ContractError, FunctionError
     from ml_assets.lib.declare.declarations import Declaration
     from ml_assets.lib.gate.outcome import Outcome, Refused
     from ml_assets.lib.gate.plan import Asset, Partition
@@ -98,12 +99,21 @@ def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
 
 
-def unreadable(asset: Asset, error: ContractError, still: Mapping[str, str]) -> Iterator[dg.AssetCheckResult]:
+def unreadable(
+    asset: Asset, error: ContractError | FunctionError, still: Mapping[str, str]
+) -> Iterator[dg.AssetCheckResult]:
     """The data could not even be brought into the contract's columns: nothing was judged, nothing passes."""
+    told = CONTRACT.name if CONTRACT.name in asset.checks else asset.checks[0]
     for name in asset.checks:
-        if name == CONTRACT.name:
-            facts = {"problem": error.problem, "remedy": error.remedy, **still}
-            said = f"{error.problem}; {still[STILL]}"
+        if name == told:
+            facts: dict[str, str | dg.MetadataValue[Any]] = {
+                "kind": error.kind,
+                "problem": error.problem,
+                "remedy": error.remedy,
+                "traceback": dg.MetadataValue.text("".join(format_exception(error))),
+                **still,
+            }
+            said = f"{error}; {still[STILL]}"
             yield dg.AssetCheckResult(check_name=name, passed=False, metadata=facts, description=said)
         else:
             yield dg.AssetCheckResult(check_name=name, passed=False, metadata=dict(still), description=NOT_EVALUATED)

@@ -57,7 +57,11 @@ class LakeFSResource(dg.ConfigurableResource[Any]):
             ConfigError: An endpoint without keys.
             LakeError: The server refused, or could not be reached or started.
         """
-        self._note_endpoint()
+        lake = self._open()
+        self._note_endpoint()  # only one that has answered
+        return lake
+
+    def _open(self) -> Lake:
         if self.endpoint is None:
             from ml_assets.lib.devlake.server import ensure
             from ml_assets.lib.gate.embedded import MODULE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,10 @@ import dagster as dg
 from ml_assets.lib.assets.build import RECOMPUTE_TAG
 from ml_assets.lib.assets.checks import NOT_APPLICABLE, NOT_EVALUATED
 from ml_assets.lib.assets.partitions import tags
-from ml_assets.lib.core.errors import ConfigError, MLAssetsError
+from ml_assets.lib.core.errors import ConfigError, FunctionError, MLAssetsError
+from ml_assets.lib.core.suggest import choose
 from ml_assets.lib.declare.declarations import Model
+from ml_assets.lib.declare.params import adopt
 from ml_assets.lib.gate.causes import GIVEN
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Result:
             ``not part of …``.
         note: Why, where it is not on the target.
         facts: Metadata of the materialization: digest, commit, rows, bytes, seconds.
+        failing: Of each check that failed, the failing rows that it shows.
+        traceback: Where an error was raised, in full.
     """
 
     asset: str
@@ -49,6 +53,8 @@ class Result:
     outcome: str
     note: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    failing: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    traceback: str = ""
 
     @property
     def ok(self) -> bool:
@@ -139,7 +145,7 @@ class Runner:
         for name in request.assets:
             if name not in known and name not in stages:
                 raise ConfigError(
-                    f"there is no asset or stage {name!r}", remedy=f"choose of {', '.join([*sorted(stages), *known])}"
+                    f"there is no asset or stage {name!r}", remedy=choose(name, [*sorted(stages), *known])
                 )
         declarations = self.plan.declarations
         for given, versions, what in (
@@ -147,7 +153,7 @@ class Runner:
             (request.feature_version, tuple(declarations.feature_versions), "feature"),
         ):
             if given is not None and given not in versions:
-                raise ConfigError(f"there is no {what} version {given!r}", remedy=f"choose of {', '.join(versions)}")
+                raise ConfigError(f"there is no {what} version {given!r}", remedy=choose(given, versions))
         if request.path is not None and (len(request.assets) != 1 or not request.assets[0].startswith("sources/")):
             raise ConfigError(
                 "a file is for one source", remedy="name it, as in `ml-assets materialize sources/flights --path F`"
@@ -177,7 +183,7 @@ class Runner:
         machinery = self.machinery()
         began = time.perf_counter()
         config = request.config(asset)
-        path = config.pop("path", None)
+        path = config.pop("path", None) if asset.stage == "sources" else None
         try:
             work = self.plan.work(
                 machinery.systems,
@@ -231,7 +237,7 @@ def _is_frame_of(frame: Asset, asset: Asset) -> bool:
 
 
 def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> None:
-    """Each parameter is declared by every selected model, with a value of that type.
+    """Each parameter is declared by every selected model, with a value of that kind.
 
     Raises:
         ConfigError: One is not.
@@ -240,18 +246,7 @@ def _check_parameters(selected: Sequence[Asset], given: Mapping[str, Json]) -> N
     if given and not models:
         raise ConfigError("a parameter is for models", remedy="name one, as in `ml-assets materialize models/NAME`")
     for model in models:
-        for name, value in given.items():
-            if name not in model.params:
-                raise ConfigError(
-                    f"models/{model.name} has no parameter {name!r}",
-                    remedy=f"it declares {', '.join(model.params) or 'none'} (defs/models)",
-                )
-            wanted = type(model.params[name])
-            if not (isinstance(value, wanted) or (wanted is float and isinstance(value, int))):
-                raise ConfigError(
-                    f"{name} of models/{model.name} is {value!r}",
-                    remedy=f"give a value of type {wanted.__name__}, as in {name}={model.params[name]}",
-                )
+        adopt(f"models/{model.name}", model.params, given)
 
 
 def _op(asset: Asset) -> str:
@@ -307,16 +302,35 @@ def _of_events(asset: Asset, partition: Partition, result: dg.ExecuteInProcessRe
         if found.asset_key == key and found.partition == partition.key:
             facts = {name: value.value for name, value in found.metadata.items()}
             return _result(asset, partition, str(facts["outcome"]), note="; ".join(inapplicable), facts=facts)
-    stopping = [e for e in failed if e.severity == dg.AssetCheckSeverity.ERROR]
+    stopping = [e for e in failed if e.severity == dg.AssetCheckSeverity.ERROR and e.description != NOT_EVALUATED]
     if stopping:
-        notes = [f"{e.check_name}: {_why(e)}" for e in stopping if e.description != NOT_EVALUATED]
-        branch = next((e.metadata["lakefs_branch"].value for e in stopping if "lakefs_branch" in e.metadata), None)
-        note = "; ".join([*notes, *inapplicable]) + (f" (branch {branch})" if branch else "")
-        return _result(asset, partition, "refused", note=note)
-    problem = next((_problem(e) for e in result.all_events if e.is_step_failure and e.step_key == _op(asset)), None)
-    if problem is None:
+        return _refused(asset, partition, stopping, inapplicable)
+    step = next((e for e in result.all_events if e.is_step_failure and e.step_key == _op(asset)), None)
+    if step is None:
         return _result(asset, partition, "blocked", note="something it needs failed in the same run")
-    return _result(asset, partition, "failed", note=problem)
+    error = step.step_failure_data.error
+    traceback = error.to_string() if error else ""
+    return replace(_result(asset, partition, "failed", note=_problem(step)), traceback=traceback)
+
+
+def _refused(
+    asset: Asset, partition: Partition, failed: Sequence[dg.AssetCheckEvaluation], inapplicable: Sequence[str]
+) -> Result:
+    """Each check that failed, with the rules that are broken and how often, and the branch to look at."""
+    notes = [_why(e) if _value(e, "kind") == FunctionError.kind else f"{e.check_name}: {_why(e)}" for e in failed]
+    note = "; ".join([*notes, *inapplicable])
+    branch = next((found for e in failed if (found := _value(e, "lakefs_branch"))), None)
+    rows = {e.check_name: e.metadata["failing_rows"].value for e in failed if "failing_rows" in e.metadata}
+    return replace(
+        _result(asset, partition, "refused", note=note + (f" (branch {branch})" if branch else "")),
+        failing={check: [record.data for record in records] for check, records in rows.items()},  # type: ignore[union-attr]  # tables
+        traceback=next((found for e in failed if (found := _value(e, "traceback"))), ""),
+    )
+
+
+def _value(evaluation: dg.AssetCheckEvaluation, name: str) -> str:
+    """A text of its metadata; empty where it has none of this name."""
+    return str(evaluation.metadata[name].value) if name in evaluation.metadata else ""
 
 
 def _does_not_apply(evaluation: dg.AssetCheckEvaluation) -> bool:

@@ -40,6 +40,7 @@ MLAssetsError
 │   ├── TooManyTries           the target moved at every try
 │   └── SilentConflict         a merge landed over a conflict, and was reverted
 ├── ContractError              data does not keep its contract, outside the gate
+├── FunctionError              a function that a person declared failed, or returned the wrong thing
 ├── TrackingError              MLflow refused or could not be reached
 └── ReproductionError          a rebuild did not prove equal
     ├── DigestMismatch         the rows are not the rows that were used
@@ -306,6 +307,12 @@ class ContractError(MLAssetsError):
     """Data does not keep its contract, outside the gate (for instance at prediction)."""
 
     kind = "contract"
+
+
+class FunctionError(MLAssetsError):
+    """A function that a person declared failed, or returned the wrong thing; said with file and line."""
+
+    kind = "function"
 
 
 class TrackingError(MLAssetsError):

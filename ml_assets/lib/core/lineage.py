@@ -91,6 +91,8 @@ class Lineage:
         partition: Dagster partition key.
         samples: Rows of each split (``train``, ``val``, ``test``).
         scores: Per split, each metric by name.
+        unlabelled: Rows of each split that have no label: predicted, and left out of training and scores.
+        trusted: Types that the model's declaration trusts in its file beside scikit-learn's; ``None`` without any.
 
     Raises:
         TrackingError: A remote with credentials, a time without a zone, or a parameter with a reserved name.
@@ -126,6 +128,10 @@ class Lineage:
     partition: str | None = field(default=None, metadata=_param("dagster/partition"))
     samples: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
+    trusted: tuple[str, ...] | None = field(
+        default=None, metadata=_param("code/trusted_types", write=" ".join, read=lambda text: tuple(text.split()))
+    )
 
     def __post_init__(self) -> None:
         if self.git_remote != public_remote(self.git_remote):
@@ -159,6 +165,7 @@ class Lineage:
     def metrics(self) -> dict[str, float]:
         """Counts and scores as the metrics of the MLflow run: ``data/train_samples``, ``test/roc_auc``."""
         counts = {f"data/{split}_samples": float(rows) for split, rows in self.samples.items()}
+        counts |= {f"data/{split}_unlabelled": float(rows) for split, rows in self.unlabelled.items()}
         return counts | {f"{split}/{name}": value for split, row in self.scores.items() for name, value in row.items()}
 
     @classmethod
@@ -182,6 +189,9 @@ class Lineage:
                 },
                 samples={s: int(metrics[f"data/{s}_samples"]) for s in SPLITS if f"data/{s}_samples" in metrics},
                 scores=_scores(metrics),
+                unlabelled={
+                    s: int(metrics[f"data/{s}_unlabelled"]) for s in SPLITS if f"data/{s}_unlabelled" in metrics
+                },
             )
         except KeyError as error:
             raise TrackingError(f"the lineage has no param {error}", remedy=_MISSING_REMEDY) from error

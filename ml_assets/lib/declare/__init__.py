@@ -10,6 +10,7 @@ from ml_assets.lib.declare.decorators import feature_view, frame, model, source,
 from ml_assets.lib.declare.determinism import exact_sum
 from ml_assets.lib.declare.package_file import PackageFile
 from ml_assets.lib.declare.parts import by_hash, by_time
+from ml_assets.lib.declare.reading import as_table, read_csv
 from ml_assets.lib.declare.registry import Declarations, load
 from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
 from ml_assets.lib.declare.versions import ViewRef
@@ -36,6 +37,7 @@ __all__ = [
     "SplitContract",
     "Timestamp",
     "ViewRef",
+    "as_table",
     "by_hash",
     "by_time",
     "complete",
@@ -47,6 +49,7 @@ __all__ = [
     "load",
     "model",
     "ordered",
+    "read_csv",
     "rule",
     "shares",
     "source",

@@ -224,7 +224,9 @@ class Frame(Declaration):
     Attributes:
         split: Name of the split table, which is that of the source it splits.
         contract: Columns of the spine, and ``split``.
-        label: Column to be predicted.
+        label: Column to be predicted, of two values: a bool, 0 and 1, or two others of which *positive* is one. Rows
+            without a label are predicted, and left out of training and scores.
+        positive: The value of the label that counts as true; ``None`` means ``True`` or 1.
         moments: At how many moments the leakage check falsifies the future; at least 2, the first and the last cutoff.
         deterministic: False opts out of the refusals of `ml_assets.lib.declare.determinism`.
     """
@@ -235,6 +237,7 @@ class Frame(Declaration):
     contract: type[FrameContract]
     label: str = "label"
     moments: int = MOMENTS
+    positive: bool | int | str | None = None
     deterministic: bool = True
 
 
@@ -245,10 +248,14 @@ class Model(Declaration):
     Attributes:
         frame: Name of the frame it learns from.
         floors: Lowest lawful value per metric, as ``test/roc_auc``.
-        params: Parameters and their defaults; run config may set them.
-        seed: Seed of the fit.
-        categories: Spine columns that are model input, as categories.
+        params: Parameters and their defaults, as JSON has values; run config may set them. One that is ``None`` may be
+            set to anything.
+        seed: Seed of the fit, from 0 to 2**32 - 1.
+        categories: Columns of spine or views that are model input as categories, in the frame's types; one of a view is
+            left out where the feature version has no such view.
         libraries: Distributions on whose version the result depends.
+        trusted: Types that may be in the model's file beside those of scikit-learn, by full name. Whoever names a type
+            lets it run code when the model is read.
     """
 
     stage: ClassVar[str] = "models"
@@ -259,3 +266,4 @@ class Model(Declaration):
     seed: int = 0
     categories: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()

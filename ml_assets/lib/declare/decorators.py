@@ -149,6 +149,7 @@ def frame(
     contract: type[FrameContract] | None = None,
     label: str = "label",
     moments: int = MOMENTS,
+    positive: bool | int | str | None = None,
     name: str | None = None,
     rules: tuple[Rule, ...] = (),
     allow_stale: bool = False,
@@ -171,6 +172,7 @@ def frame(
             contract=contract,
             label=label,
             moments=moments,
+            positive=positive,
             deterministic=deterministic,
         )
 
@@ -185,6 +187,7 @@ def model(
     seed: int = 0,
     categories: tuple[str, ...] = (),
     libraries: tuple[str, ...] = (),
+    trusted: tuple[str, ...] = (),
     name: str | None = None,
     owner: str = "",
 ) -> Callable[[Callable[..., Any]], Model]:
@@ -202,6 +205,7 @@ def model(
             seed=seed,
             categories=categories,
             libraries=libraries,
+            trusted=trusted,
         )
 
     return declare

@@ -24,7 +24,7 @@ from ml_assets.lib.declare.rule import Rule
 from ml_assets.lib.declare.source_identity import py1
 from ml_assets.lib.declare.validation import mistakes, mistakes_of_versions
 from ml_assets.lib.declare.versions import ViewRef, read_versions
-from ml_assets.lib.declare.where import in_package
+from ml_assets.lib.declare.where import in_package, of_error
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -199,7 +199,7 @@ class Declarations:
             raise type(error)(f"{what} cannot be built: {error.problem}", remedy=error.remedy) from error
         except Exception as error:  # whatever a person's function may raise
             raise DeclarationError(
-                f"{what} cannot be built: {type(error).__name__}: {error}",
+                f"{what} cannot be built: {type(error).__name__}: {error} ({of_error(error, function)})",
                 remedy="use columns that the contracts of its tables have, and operations that fit their types",
             ) from error
         if not isinstance(expression, ir.Table):
@@ -241,7 +241,11 @@ class Declarations:
         if isinstance(decl, Source):
             return [(column.name, column.type) for column in decl.contract.columns()]
         if isinstance(decl, Model):
-            return [*((name, "category") for name in decl.categories), (self.frames[decl.frame].label, "label")]
+            frame = self.frames[decl.frame]
+            asked = [*((name, "category") for name in decl.categories), (frame.label, "label")]
+            if frame.positive is not None:
+                asked.append((repr(frame.positive), "positive"))
+            return [*asked, *((name, "trusted") for name in decl.trusted)]
         return []
 
     def lineage(self, decl: Expressed) -> Mapping[str, ColumnLineage]:

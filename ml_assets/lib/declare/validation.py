@@ -13,9 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ml_assets.lib.core.errors import ContractMismatch, DeclarationError, DuplicateName, UnknownUpstream
-from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT, SPLITS
+from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT
 from ml_assets.lib.core.partitioning import PERIODS, partition_fields
-from ml_assets.lib.core.recipe import canonical_json
 from ml_assets.lib.declare.columns import Column
 from ml_assets.lib.declare.contracts import Contract
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
@@ -25,13 +24,16 @@ from ml_assets.lib.declare.expressions import (
     mistakes_of_rules,
 )
 from ml_assets.lib.declare.frame_columns import mistakes_of_spine, mistakes_of_values
+from ml_assets.lib.declare.models import (
+    mistakes_of_label,
+    mistakes_of_libraries,
+    mistakes_of_model,
+    mistakes_of_seed,
+)
 from ml_assets.lib.declare.versions import is_version, where_written
 
 if TYPE_CHECKING:
     from ml_assets.lib.declare.registry import Declarations
-
-METRICS: Final = ("roc_auc", "log_loss", "brier", "accuracy", "precision", "recall", "f1")
-"""Figures of a model, each per split: ``test/roc_auc``."""
 
 TIMESTAMP: Final = "timestamp('UTC', 6)"
 
@@ -42,7 +44,6 @@ _LONGEST: Final = timedelta(microseconds=_LARGEST)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OWNER = re.compile(r"team:[\w.-]+|[^@\s]+@[^@\s]+")
-_MODEL_PARAMETERS: Final = ("train", "val", "params", "seed")
 
 E = TypeVar("E", bound=DeclarationError)
 
@@ -103,10 +104,12 @@ def _own(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationE
     """What only declarations of its kind can get wrong."""
     if isinstance(decl, Source):
         yield from _source(decl)
+        yield from mistakes_of_libraries(decl)
         yield from _partitions(decl)
     elif isinstance(decl, Split):
         yield from _upstream(declarations, decl)
         yield from _split(declarations, decl)
+        yield from mistakes_of_seed(decl)
     elif isinstance(decl, FeatureView):
         yield from _upstream(declarations, decl)
         yield from _view(decl)
@@ -114,8 +117,12 @@ def _own(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationE
     elif isinstance(decl, Frame):
         yield from _upstream(declarations, decl)
         yield from _frame(declarations, decl)
+        yield from mistakes_of_label(declarations, decl)
     elif isinstance(decl, Model):
-        yield from _model(declarations, decl)
+        if decl.frame not in declarations.frames:
+            what = f"{decl.place} learns from frame {decl.frame!r}"
+            yield _unknown(UnknownUpstream, what, "frame", declarations.frames)
+        yield from mistakes_of_model(declarations, decl)
 
 
 def _upstream(declarations: Declarations, decl: Declaration) -> Iterator[DeclarationError]:
@@ -319,38 +326,6 @@ def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationErro
         )
     for feature_version in declarations.feature_versions:
         yield from mistakes_of_values(declarations, frame, feature_version)
-
-
-def _model(declarations: Declarations, model: Model) -> Iterator[DeclarationError]:
-    """Frame, signature, floors, categories, parameters."""
-    if model.frame not in declarations.frames:
-        yield _unknown(
-            UnknownUpstream, f"{model.place} learns from frame {model.frame!r}", "frame", declarations.frames
-        )
-    else:
-        columns = declarations.frames[model.frame].contract.names()
-        for name in model.categories:
-            if name not in columns:
-                yield _unknown(
-                    ContractMismatch, f"{model.place} has category {name!r}", f"column of frame {model.frame}", columns
-                )
-    if model.parameters != _MODEL_PARAMETERS:
-        yield DeclarationError(
-            f"{model.place} takes {_list(model.parameters)}", remedy="write (train, val, *, params, seed)"
-        )
-    for floor in model.floors:
-        part, _, metric = floor.partition("/")
-        if part not in SPLITS or metric not in METRICS:
-            yield DeclarationError(
-                f"{model.place} has a floor for unknown metric {floor!r}",
-                remedy=f"write {'|'.join(SPLITS)} / {'|'.join(METRICS)}, as in 'test/roc_auc'",
-            )
-    try:
-        canonical_json(dict(model.params))
-    except ValueError as error:
-        yield DeclarationError(
-            f"{model.place}: params are not plain: {error}", remedy="use numbers, texts, lists and dicts"
-        )
 
 
 def _joint_tables(declarations: Declarations) -> Iterator[DeclarationError]:

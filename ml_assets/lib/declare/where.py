@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
+from traceback import walk_tb
 from types import CodeType, FrameType
 from typing import Any
 
@@ -40,12 +41,48 @@ def user() -> str:
     return "?" if frame is None else caller(frame)
 
 
+def of_error(error: BaseException, function: Callable[..., Any]) -> str:
+    """Where *error* left the code of the people who wrote *function*: the innermost frame in its package.
+
+    Args:
+        error: What calling *function* raised.
+        function: A declared function; where it begins is the answer if no frame is in its package.
+    """
+    package = _package_of(function)
+    found = of_function(function)
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module == package or module.startswith(f"{package}."):
+            found = location(frame.f_code, module, line)
+    return found
+
+
+def is_own(error: BaseException, function: Callable[..., Any]) -> bool:
+    """Whether *error* was raised by a line of the package of *function*, not in a library that it calls."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    package = _package_of(function)
+    module = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    return module == package or module.startswith(f"{package}.")
+
+
+def _package_of(function: Callable[..., Any]) -> str:
+    """The package of declarations that *function* is in: above the folder of its stage."""
+    module = _unwrapped(function).__module__
+    return module.rsplit(".", 2)[0] if module.count(".") > 1 else module
+
+
 def of_function(function: Callable[..., Any]) -> str:
     """Where *function* begins, decorators included."""
+    written = _unwrapped(function)
+    return location(written.__code__, written.__module__)
+
+
+def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it was written, without what was put around it."""
     while isinstance(function, partial):
         function = function.func
-    written = inspect.unwrap(function)
-    return location(written.__code__, written.__module__)
+    written: Callable[..., Any] = inspect.unwrap(function)
+    return written
 
 
 def in_package(error: BaseException, package: str) -> str:

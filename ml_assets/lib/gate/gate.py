@@ -15,7 +15,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ml_assets.lib.core.errors import NothingToCommit, StaleInput, TargetDirty, UnrecordedChange
+from ml_assets.lib.core.errors import (
+    ContractError,
+    FunctionError,
+    NothingToCommit,
+    StaleInput,
+    TargetDirty,
+    UnrecordedChange,
+)
 from ml_assets.lib.core.names import keep_branch
 from ml_assets.lib.core.publication import Publication, passes
 from ml_assets.lib.gate.attempts import drop_branches, open_branch, record, tried
@@ -160,6 +167,10 @@ class Gate:
         except StartAgain as lost:
             if not isinstance(lost, Landed):
                 work.abandon()
+            raise
+        except (ContractError, FunctionError):  # nothing was written that could be looked at
+            work.abandon()
+            self.lake.drop(attempt.branch)
             raise
 
     # -- steps ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ml_assets.lib.core.digest import digest_of
 from ml_assets.lib.core.errors import ConfigError, NoSuchTable
 from ml_assets.lib.core.names import EVENT_TIMESTAMP, SPLIT_VERSION, Unit
+from ml_assets.lib.core.suggest import choose
 from ml_assets.lib.declare.declarations import FeatureView, Split
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows, rebuilt
 from ml_assets.lib.gate.units.tables import read_bound
@@ -93,7 +94,7 @@ def _builder(machinery: Machinery, name: str, split_version: str, feature_versio
         (feature_version, declarations.feature_versions, "feature version"),
     ):
         if given not in known:
-            raise ConfigError(f"there is no {what} {given!r}", remedy=f"choose of {', '.join(known)}")
+            raise ConfigError(f"there is no {what} {given!r}", remedy=choose(given, known))
     return FrameBuilder(
         systems=machinery.systems,
         frame=declarations.frames[name],
@@ -182,10 +183,8 @@ def _joint(machinery: Machinery, session: Session, name: str, units: set[Unit], 
     wanted = name.replace("/", ".")
     found = sorted(unit for unit in units if unit.stage == "splits" and f"splits.{unit.name}" == wanted)
     if not found:
-        known = ", ".join(sorted({*map(str, units), *(f"splits/{u.name}" for u in units if u.stage == "splits")}))
-        raise NoSuchTable(
-            f"there is no table {name!r} at {commit.short}", remedy=f"choose of {known or 'nothing: it is empty'}"
-        )
+        known = sorted({*map(str, units), *(f"splits/{u.name}" for u in units if u.stage == "splits")})
+        raise NoSuchTable(f"there is no table {name!r} at {commit.short}", remedy=choose(name, known))
     parts = []
     for unit in found:
         split = machinery.declarations.splits.get(unit.version)
@@ -252,5 +251,5 @@ def _expression_named(machinery: Machinery, name: str) -> Split | FeatureView:
         named = [
             f"{d.stage}/{d.name}@{d.version}" for d in machinery.declarations if isinstance(d, Split | FeatureView)
         ]
-        raise ConfigError(f"there is no split or feature view {name!r}", remedy=f"choose of {', '.join(named)}")
+        raise ConfigError(f"there is no split or feature view {name!r}", remedy=choose(name, named))
     return chosen[-1]

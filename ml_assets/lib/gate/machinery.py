@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FRAME_ROWS: Final = 20_000_000
 """So many rows of a frame are still quickly rebuilt, and fit on the disk of whoever trains."""
 
+SAMPLE_ROWS: Final = 100
+"""Rows of each split that people find with a model's MLflow run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machinery:
@@ -42,6 +45,7 @@ class Machinery:
         code_commit: Git commit to record where the code is in no repository.
         engine_named: Makes the engine of a name; always the same one.
         frame_rows: Rows above which a frame has a table of its own.
+        sample_rows: Rows of each split that are kept with a model's MLflow run.
         observe: Told after each step of a materialization.
     """
 
@@ -54,6 +58,7 @@ class Machinery:
     code_commit: str | None = None
     engine_named: Callable[[str], Engine] = engine_named
     frame_rows: int = FRAME_ROWS
+    sample_rows: int = SAMPLE_ROWS
     observe: Observer = lambda _step, _unit: None
 
     def __post_init__(self) -> None:
@@ -86,6 +91,7 @@ class Machinery:
             target=self.target,
             code=code_facts(Path(__file__).parent, self.code_commit),
             frame_rows=self.frame_rows,
+            sample_rows=self.sample_rows,
         )
 
     @cached_property

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.lib.core.errors import ConfigError
 from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.recipe import hash_of
 from ml_assets.lib.declare import checks as builtin
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
+from ml_assets.lib.declare.params import adopt
 
 if TYPE_CHECKING:
     from ml_assets.lib.core.recipe import Json
@@ -134,7 +134,7 @@ class Plan:
                 edit; else it is made from what is declared.
 
         Raises:
-            ConfigError: A parameter that the model does not declare.
+            ConfigError: A parameter that the model does not declare, or of another kind.
         """
         declaration, unit = self.declaration(asset, partition), self.unit(asset, partition)
         if declaration is None or unit is None:
@@ -220,11 +220,6 @@ class Plan:
         from ml_assets.lib.gate.units.models import ModelWork
         from ml_assets.lib.gate.units.tables import library_versions
 
-        if unknown := given.keys() - model.params.keys():
-            raise ConfigError(
-                f"{model.name} has no parameter {', '.join(sorted(unknown))}",
-                remedy=f"it declares {', '.join(model.params) or 'none'} (defs/models)",
-            )
         frame = self.declarations.frames[model.frame]
         builder = FrameBuilder(
             systems=systems,
@@ -235,7 +230,7 @@ class Plan:
         return ModelWork(
             **common,  # type: ignore[arg-type]  # as above
             **self._inputs({f"frames/{frame.name}": builder.unit}),
-            parameters={**model.params, **given},
+            parameters=adopt(f"models/{model.name}", model.params, given),
             seed=model.seed,
             libraries=library_versions(model.libraries),
             model=model,

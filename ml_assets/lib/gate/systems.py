@@ -35,6 +35,7 @@ class Systems:
         target: The branch that is published to.
         code: Facts about the running code.
         frame_rows: Rows above which a frame has a table of its own.
+        sample_rows: Rows of each split that are kept with a model's MLflow run.
     """
 
     declarations: Declarations
@@ -48,6 +49,7 @@ class Systems:
     target: Branch
     code: Mapping[str, Json]
     frame_rows: int
+    sample_rows: int
 
     def engine_of(self, declaration: Declaration) -> Engine:
         """What computes and judges *declaration*.

@@ -19,20 +19,25 @@ def score(
     """``roc_auc``, ``log_loss``, ``brier``, ``accuracy``, ``precision``, ``recall``, ``f1`` of one split.
 
     Args:
-        labels: Truth per row, no nulls.
+        labels: Whether each row is of the positive class: booleans, never the label itself.
         probabilities: Probability of true per row, in [0, 1], in the same order.
 
     Returns:
         Each metric by name. One that these rows do not define is left out: ``roc_auc`` without rows of both classes,
         everything without rows. ``precision`` is 0 where nothing was predicted true, ``recall`` where nothing is.
+
+    Raises:
+        TypeError: Something else than booleans, whose truth nobody has decided.
     """
     import numpy as np
     from sklearn import metrics
 
-    truth = np.asarray(labels, dtype=bool)
+    truth = np.asarray(labels)
     chance = np.asarray(probabilities, dtype=np.float64)
     if not len(truth):
         return {}
+    if truth.dtype != np.bool_:
+        raise TypeError(f"labels are {truth.dtype}, not booleans: compare them with the positive class")
     guess = chance >= THRESHOLD
     figures = {
         "log_loss": metrics.log_loss(truth, chance, labels=[False, True]),

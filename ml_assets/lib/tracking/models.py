@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_assets.lib.core.errors import TrackingError
+from ml_assets.lib.core.errors import DeclarationError, TrackingError
 from ml_assets.lib.tracking.runs import MODEL_ID, MODEL_SHA256, Run, set_tags
 from ml_assets.lib.tracking.store import Tracking, translated
+from ml_assets.lib.tracking.trusted import found, is_trusted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,24 +23,19 @@ if TYPE_CHECKING:
 
 FILE: Final = "model.skops"
 
-TRUSTED: Final = (
-    "functools.partial",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.utils.validation.check_array",
-)
-"""Types that may be read besides those skops trusts by itself: scikit-learn's public estimators, NumPy's arrays.
-
-`HistGradientBoostingClassifier` needs the second; with categorical columns it holds a function made of the other two.
-A ``partial`` is no way in: the function inside it has to be trusted too.
-"""
-
 _REQUIREMENTS: Final = ("scikit-learn", "skops", "pandas", "numpy")
 
 _TYPES: Final = {
     "bool": "boolean", "int8": "integer", "int16": "integer", "int32": "integer", "int64": "long", "float": "float",
     "double": "double", "string": "string", "large_string": "string", "timestamp[us, tz=UTC]": "datetime",
 }  # fmt: skip
-"""MLflow's name of each Arrow type that a model input may have."""
+"""MLflow's name of each Arrow type that a model input may have.
+
+A whole number that may be missing is ``any``: pandas has doubles where a value is missing and whole numbers where none
+is, and no other type of MLflow takes both. The types themselves are in the model's metadata, under `INPUT_TYPES`.
+"""
+
+INPUT_TYPES: Final = "input_types"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +63,20 @@ def log_model(run: Run, estimator: Any, *, name: str, inputs: pa.Schema, trusted
         inputs: Columns of the model input, from the contract; not nullable means required.
         trusted: More types that may be in the file, by full name: those that the declaration names.
 
+    Types of scikit-learn, NumPy and SciPy may always be, see `ml_assets.lib.tracking.trusted`.
+
     Raises:
         TrackingError: A type in it is declared nowhere, a column's type is none of MLflow's, or MLflow refused.
     """
     from mlflow.entities import LoggedModelOutput
 
-    allowed = (*TRUSTED, *trusted)
-    _refuse_others(estimator, name, allowed)
+    allowed = _types_in(estimator, name, trusted)
     signature = _signature(estimator, inputs)
     client = run.tracking.client
     with tempfile.TemporaryDirectory() as folder, translated(f"keep the model {name!r} of run {run.id}"):
         path = Path(folder, "model")
         model = client.create_logged_model(run.experiment_id, name=name, source_run_id=run.id)
-        _save(estimator, path, model, signature, allowed)
+        _save(estimator, path, model, signature=signature, trusted=allowed, inputs=inputs)
         client.log_model_artifacts(model.model_id, str(path))
         client.finalize_logged_model(model.model_id, "READY")
         client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
@@ -105,6 +102,18 @@ def load_model(tracking: Tracking, model_id: str, *, sha256: str, trusted: Seque
         TrackingError: No such model, another file than recorded, or a type in it that is not trusted.
     """
     import skops.io
+
+    data = read_file(tracking, model_id, sha256=sha256)
+    allowed = _allowed(skops.io.get_untrusted_types(data=data), f"model {model_id}", trusted)
+    return skops.io.loads(data, trusted=allowed)
+
+
+def read_file(tracking: Tracking, model_id: str, *, sha256: str) -> bytes:
+    """The file of a model, if it is still the one with this hash; nothing in it is read.
+
+    Raises:
+        TrackingError: No such model, or another file than recorded.
+    """
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder, translated(f"fetch the model {model_id}"):
@@ -117,12 +126,29 @@ def load_model(tracking: Tracking, model_id: str, *, sha256: str, trusted: Seque
             f"the file of model {model_id} has SHA-256 {found[:12]}…, its record says {sha256[:12]}…",
             remedy="somebody changed it: do not load it, train the model again",
         )
-    allowed = (*TRUSTED, *trusted)
-    _refuse_types(skops.io.get_untrusted_types(data=data), f"model {model_id}", allowed)
-    return skops.io.loads(data, trusted=list(allowed))
+    return data
 
 
-def _refuse_others(estimator: Any, name: str, allowed: Sequence[str]) -> None:
+def check_trusted(types: Sequence[str], place: str) -> None:
+    """Let the types pass that a declaration at *place* trusts, before anything is trained.
+
+    Raises:
+        DeclarationError: One is not there.
+    """
+    for name in types:
+        if found(name) is None:
+            raise DeclarationError(
+                f"{place} trusts {name!r}, which is not there",
+                remedy="correct the name: module and type, as in trusted=('lightgbm.sklearn.LGBMClassifier',)",
+            )
+
+
+def _types_in(estimator: Any, name: str, trusted: Sequence[str]) -> list[str]:
+    """Types in the file of *estimator* that skops does not trust by itself, all of which may be there.
+
+    Raises:
+        TrackingError: One may not, or it cannot be written.
+    """
     import skops.io
     from skops.io.exceptions import UnsupportedTypeException
 
@@ -133,18 +159,32 @@ def _refuse_others(estimator: Any, name: str, allowed: Sequence[str]) -> None:
             f"the model {name!r} cannot be written without pickle: {error}",
             remedy="build it of scikit-learn's estimators and of functions and classes of a module",
         ) from error
-    _refuse_types(skops.io.get_untrusted_types(data=data), f"model {name!r}", allowed)
+    return _allowed(skops.io.get_untrusted_types(data=data), f"model {name!r}", trusted)
 
 
-def _refuse_types(types: Sequence[str], model: str, allowed: Sequence[str]) -> None:
-    if others := sorted(set(types) - set(allowed)):
+def _allowed(types: Sequence[str], model: str, trusted: Sequence[str]) -> list[str]:
+    """*types*, if each is one of scikit-learn's own or declared.
+
+    Raises:
+        TrackingError: One is neither.
+    """
+    if others := sorted(name for name in types if name not in trusted and not is_trusted(name)):
         raise TrackingError(
             f"{model} holds types that are not trusted: {', '.join(others)}",
-            remedy="use scikit-learn's estimators, or declare the types with the model (trusted=...)",
+            remedy=f"use scikit-learn's estimators, or declare them: @model(trusted=({', '.join(map(repr, others))},))",
         )
+    return sorted(types)
 
 
-def _save(estimator: Any, path: Path, model: MLflowModel, signature: ModelSignature, trusted: Sequence[str]) -> None:
+def _save(
+    estimator: Any,
+    path: Path,
+    model: MLflowModel,
+    *,
+    signature: ModelSignature,
+    trusted: Sequence[str],
+    inputs: pa.Schema,
+) -> None:
     """Write the model folder; requirements are named, because MLflow takes ten seconds to infer them."""
     from mlflow.models import Model
 
@@ -156,7 +196,11 @@ def _save(estimator: Any, path: Path, model: MLflowModel, signature: ModelSignat
             estimator,
             path,
             mlflow_model=Model(
-                model.artifact_location, model.source_run_id, model_uuid=model.model_id, model_id=model.model_id
+                model.artifact_location,
+                model.source_run_id,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+                metadata={INPUT_TYPES: {column.name: str(column.type) for column in inputs}},
             ),
             serialization_format="skops",
             skops_trusted_types=list(trusted),
@@ -171,16 +215,24 @@ def _signature(estimator: Any, inputs: pa.Schema) -> ModelSignature:
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
     if unknown := [f"{column.name}: {column.type}" for column in inputs if str(column.type) not in _TYPES]:
         raise TrackingError(
             f"MLflow has no type for {', '.join(unknown)}", remedy=f"give the model one of {', '.join(_TYPES)}"
         )
+    anything = AnyType()  # type: ignore[no-untyped-call]  # it has no annotations
     columns: list[ColSpec | TensorSpec] = [
-        ColSpec(_TYPES[str(column.type)], column.name, required=not column.nullable) for column in inputs
+        ColSpec(anything if _has_gaps(column) else _TYPES[str(column.type)], column.name, required=not column.nullable)
+        for column in inputs
     ]
     shape = (-1, len(estimator.classes_)) if _predicts_with(estimator) == "predict_proba" else (-1,)
     return ModelSignature(Schema(columns), Schema([TensorSpec(np.dtype("float64"), shape)]))
+
+
+def _has_gaps(column: pa.Field) -> bool:
+    """Whether it is a whole number that may be missing."""
+    return bool(column.nullable) and "int" in str(column.type)
 
 
 def _predicts_with(estimator: Any) -> str:

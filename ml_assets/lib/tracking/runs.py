@@ -28,8 +28,6 @@ MODEL_ID: Final = PREFIX + "model_id"
 MODEL_SHA256: Final = PREFIX + "model_sha256"
 PUBLISHED: Final = PREFIX + "published"
 
-SAMPLE_ROWS: Final = 100
-
 _BATCH: Final = 100
 _PARAM_LIMIT: Final = 6000
 _DATASET_DIGEST_LIMIT: Final = 36
@@ -174,14 +172,14 @@ def set_tags(tracking: Tracking, run_id: str, tags: Mapping[str, str]) -> None:
         tracking.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
-def split_files(split: str, rows: pa.Table) -> dict[str, bytes]:
-    """The first `SAMPLE_ROWS` rows of a split as CSV and its schema as JSON, for `Run.log_files`."""
+def split_files(split: str, rows: pa.Table, sample_rows: int) -> dict[str, bytes]:
+    """The first *sample_rows* rows of a split as CSV if any are wanted, its schema as JSON: for `Run.log_files`."""
     import pyarrow.csv as pa_csv
 
-    sample = io.BytesIO()
-    pa_csv.write_csv(rows.slice(0, SAMPLE_ROWS), sample)
     schema = [{"name": column.name, "type": str(column.type), "nullable": column.nullable} for column in rows.schema]
-    return {
-        f"lineage/{split}_sample.csv": sample.getvalue(),
-        f"lineage/{split}_schema.json": json.dumps(schema, indent=1).encode(),
-    }
+    files = {f"lineage/{split}_schema.json": json.dumps(schema, indent=1).encode()}
+    if sample_rows:
+        sample = io.BytesIO()
+        pa_csv.write_csv(rows.slice(0, sample_rows), sample)
+        files[f"lineage/{split}_sample.csv"] = sample.getvalue()
+    return files

@@ -16,7 +16,9 @@ from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.publication import Publication
 from ml_assets.lib.core.recipe import Json, canonical_json
 from ml_assets.lib.tracking import reproduce
+from ml_assets.lib.tracking.models import read_file
 from ml_assets.lib.tracking.registry import versions_by
+from ml_assets.lib.tracking.runs import MODEL_ID, MODEL_SHA256
 from ml_assets.lib.tracking.store import Tracking, translated
 
 PATH: Final = "lineage/complete_lineage.json"
@@ -37,6 +39,8 @@ class Trace:
         lineage: What it was made from, with counts and scores.
         publications: The JSON of every publication it rests on, verdicts included, by unit.
         tags: Tags of the run.
+        file: SHA-256 of the model's file, which is the recorded one.
+        file_problem: What is wrong with the file; empty where it is as recorded.
     """
 
     model: str
@@ -48,6 +52,8 @@ class Trace:
     lineage: Lineage
     publications: Mapping[str, Json]
     tags: Mapping[str, str]
+    file: str
+    file_problem: str
 
     @property
     def frame(self) -> str:
@@ -77,6 +83,7 @@ class Trace:
             "metrics": self.lineage.metrics(),
             "publications": dict(self.publications),
             "tags": dict(self.tags),
+            "file": {"sha256": self.file, "problem": self.file_problem},
             "reproduce": self.reproduce,
         }
 
@@ -88,6 +95,9 @@ class Trace:
         yield f"data      lakeFS {facts.lakefs_repository}@{facts.lakefs_commit}  (tag {self.lakefs_tag or 'not set'})"
         yield f"frame     {self.frame}  {facts.frame_digest}"
         yield f"rows      {', '.join(f'{split} {rows:,}' for split, rows in facts.samples.items())}"
+        if any(facts.unlabelled.values()):
+            left = ", ".join(f"{split} {rows:,}" for split, rows in facts.unlabelled.items())
+            yield f"          of these without label, and left out of training and scores: {left}"
         seed = "no seed" if facts.split_seed is None else f"seed {facts.split_seed}"
         yield f"split     {facts.split_version} ({facts.split_table}, {seed})  {facts.split_digest}"
         yield f"features  {facts.feature_version}"
@@ -97,8 +107,15 @@ class Trace:
         yield f"code      {facts.git_commit or 'unknown commit'} of {facts.git_remote or 'unknown remote'}{dirty}"
         yield f"          environment {facts.environment}"
         yield f"model     seed {facts.seed}, {', '.join(f'{name}={value}' for name, value in facts.parameters.items())}"
+        yield f"file      {self.file_problem or f'SHA-256 {self.file}, as recorded'}"
+        if facts.trusted:
+            yield f"trusted   {', '.join(facts.trusted)}, beside scikit-learn's types"
         for split, scores in facts.scores.items():
-            yield f"  {split:<6}" + "  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()))
+            yield (
+                f"  {split:<6}"
+                + "  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()))
+                + ("" if "roc_auc" in scores else "  roc_auc undefined (labels of one class)")
+            )
         for unit, publication in self.publications.items():
             checks = publication["verdict"]
             failed = [result["check"] for result in checks if not result["passed"]]
@@ -129,6 +146,7 @@ def read(tracking: Tracking, model: str, version: int) -> Trace:
         found = client.get_model_version(model, str(version))
         run_id = found.run_id or ""
         run = client.get_run(run_id)
+    recorded = run.data.tags.get(MODEL_SHA256, "")
     return Trace(
         model=model,
         version=version,
@@ -139,7 +157,18 @@ def read(tracking: Tracking, model: str, version: int) -> Trace:
         lineage=Lineage.from_params(run.data.params, run.data.metrics),
         publications=_publications(tracking, run_id),
         tags=run.data.tags,
+        file=recorded,
+        file_problem=_problem_of_file(tracking, run.data.tags.get(MODEL_ID, ""), recorded),
     )
+
+
+def _problem_of_file(tracking: Tracking, model_id: str, sha256: str) -> str:
+    """What is wrong with the file of a model, which is fetched and not read."""
+    try:
+        read_file(tracking, model_id, sha256=sha256)
+    except TrackingError as error:
+        return str(error)
+    return ""
 
 
 def _publications(tracking: Tracking, run_id: str) -> dict[str, Json]:

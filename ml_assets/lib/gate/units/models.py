@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_assets.lib.core.digest import digest as digest_of_table
+from ml_assets.lib.core.errors import TrackingError
 from ml_assets.lib.core.lineage import LAKEFS_TAG, Lineage, ViewFacts
 from ml_assets.lib.core.names import CANONICAL, SPLIT, SPLITS, Unit, model_tag
 from ml_assets.lib.core.process import Process
@@ -18,26 +19,31 @@ from ml_assets.lib.core.recipe import Json, canonical_json, hash_of
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare import lock as locks
 from ml_assets.lib.declare.checks import FLOORS, PREDICTIONS
+from ml_assets.lib.declare.models import input_columns
 from ml_assets.lib.gate.causes import GIVEN, MADE_FROM
 from ml_assets.lib.gate.outcome import user
+from ml_assets.lib.gate.units import training
 from ml_assets.lib.gate.units.frames import FrameBuilder, published_rows
 from ml_assets.lib.gate.units.given import given_parameters, kept_parameters
 from ml_assets.lib.gate.units.objects import read_object
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from ml_assets.lib.declare.declarations import Model
     from ml_assets.lib.engines.protocol import Engine
     from ml_assets.lib.gate.rows import Rows
     from ml_assets.lib.gate.systems import Systems
+    from ml_assets.lib.gate.units.training import Classes, Part
+    from ml_assets.lib.tracking.models import LoggedModel
     from ml_assets.lib.tracking.runs import Run as MLflowRun
     from ml_assets.lib.tracking.store import Tracking
 
 FORMAT: Final = 1
 PROBABILITY: Final = "probability"
+CHECKED_ROWS: Final = 1000
+"""Rows of each split for which a model must predict alike once it was read back from MLflow."""
 
 
 @dataclass(kw_only=True)
@@ -93,10 +99,9 @@ class ModelWork(Work):
 
     @property
     def input_columns(self) -> list[str]:
-        """Columns of the model input: categories, then the views' values in order of name."""
+        """Columns of the model input: categories, then the views' other values in order of name."""
         declarations = self.systems.declarations
-        refs = declarations.feature_versions[self.builder.feature_version]
-        return [*self.model.categories, *sorted(value for ref in refs for value in declarations.view_values(ref))]
+        return list(input_columns(declarations, self.model, self.builder.feature_version))
 
     @property
     def engine(self) -> Engine:
@@ -108,6 +113,8 @@ class ModelWork(Work):
 
         Raises:
             DigestMismatch: The frame's rows cannot be rebuilt as they were published.
+            ContractError: The label is not of two classes, or the training rows have one only.
+            DeclarationError: The function returns no classifier of these classes.
             TrackingError: MLflow refused.
         """
         from ml_assets.lib.tracking import runs
@@ -130,21 +137,27 @@ class ModelWork(Work):
     def _train(self, run: MLflowRun, rows: Rows, frame: Publication, attempt: Attempt) -> dict[str, Json]:
         from ml_assets.lib.tracking import models
 
-        parts = {split: self._load(rows, split) for split in SPLITS}
-        estimator = self.model.function(
-            train=parts["train"].drop(columns=self._key),
-            val=parts["val"].drop(columns=self._key),
-            params=dict(self.parameters),
-            seed=self.seed,
-        )
-        chances = {split: self._predict(estimator, part) for split, part in parts.items()}
-        figures = self._figures(parts, chances)
-        lineage = self._lineage(frame, rows, attempt, figures["scores"])
+        label, trusted = self.builder.frame.label, self.model.trusted
+        models.check_trusted(trusted, self.model.place)
+        parts = training.load(rows, self.model, key=self._key, columns=self.input_columns, label=label)
+        classes = training.classes_of(self.model, self.builder.frame, parts)
+        with training.cardinality_told(self.model, parts):
+            estimator = self.model.function(
+                train=parts["train"].known(label),
+                val=parts["val"].known(label),
+                params=dict(self.parameters),
+                seed=self.seed,
+            )
+        classes.check(self.model, estimator)
+        chances = {split: classes.chances(self.model, estimator, part.inputs) for split, part in parts.items()}
+        figures = _figures(classes, parts, chances)
+        lineage = self._lineage(frame, rows, attempt, figures)
         run.log_lineage(lineage)
         run.log_splits(lineage, rows.digests)
         run.log_files(self._files(rows, lineage, attempt))
         schema = self._input_schema()
-        logged = models.log_model(run, estimator, name=self.model.name, inputs=schema)
+        logged = models.log_model(run, estimator, name=self.model.name, inputs=schema, trusted=trusted)
+        self._check_kept(logged, classes, parts, chances)
         return {
             "format": FORMAT,
             "unit": str(self.unit),
@@ -158,68 +171,48 @@ class ModelWork(Work):
             **figures,
         }
 
+    def _check_kept(
+        self, logged: LoggedModel, classes: Classes, parts: Mapping[str, Part], chances: Mapping[str, list[float]]
+    ) -> None:
+        """Load the model from MLflow as others will, and compare what it says of some rows.
+
+        Raises:
+            TrackingError: The file is not the one that was written, or its model predicts something else.
+        """
+        from ml_assets.lib.tracking import models
+
+        tracking = self.systems.tracking
+        kept = models.load_model(tracking, logged.id, sha256=logged.sha256, trusted=self.model.trusted)
+        for split, part in parts.items():
+            again = classes.chances(self.model, kept, part.inputs.head(CHECKED_ROWS))
+            if not _same(again, chances[split][:CHECKED_ROWS]):
+                raise TrackingError(
+                    f"{self.model.place}: loaded from its file, the model predicts something else for rows of {split}",
+                    remedy="use an estimator whose predictions do not depend on chance or on what is not in its file",
+                )
+
     @property
     def _key(self) -> str:
         return self.systems.declarations.splits[self.builder.split_version].key
 
-    def _load(self, rows: Rows, split: str) -> pd.DataFrame:
-        """Key, input and label of one split, in order of key: scikit-learn bins on a sample, so order matters."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        label, columns = self.builder.frame.label, self.input_columns
-        table = rows.reader([self._key, *columns, label, SPLIT]).read_all()
-        table = table.filter(pc.equal(table[SPLIT], split)).drop_columns([SPLIT]).sort_by(self._key)
-        for name in columns:
-            if name not in self.model.categories:
-                table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.float64()))
-        part: pd.DataFrame = table.to_pandas()
-        return part
-
-    def _predict(self, estimator: Any, part: pd.DataFrame) -> list[float]:
-        if part.empty:
-            return []
-        return [float(chance) for chance in estimator.predict_proba(part[self.input_columns])[:, 1]]
-
-    def _figures(self, parts: Mapping[str, pd.DataFrame], chances: Mapping[str, list[float]]) -> dict[str, Any]:
-        from ml_assets.lib.tracking.metrics import score
-
-        usable = {split: [c for c in row if not math.isnan(c)] for split, row in chances.items()}
-        scores = {
-            split: score(part[self.builder.frame.label].to_numpy(), chances[split])
-            for split, part in parts.items()
-            if len(usable[split]) == len(part)
-        }
-        everything = [chance for row in usable.values() for chance in row]
-        return {
-            "scores": scores,
-            "predictions": {
-                "rows": sum(map(len, chances.values())),
-                "nulls": sum(map(len, chances.values())) - len(everything),
-                "outside": sum(not 0.0 <= chance <= 1.0 for chance in everything),
-                "min": min(everything, default=None),
-                "max": max(everything, default=None),
-            },
-        }
-
-    def _predictions_digest(self, parts: Mapping[str, pd.DataFrame], chances: Mapping[str, list[float]]) -> str:
+    def _predictions_digest(self, parts: Mapping[str, Part], chances: Mapping[str, list[float]]) -> str:
         """What the model says of every row, as one digest: equal for two models that predict alike to the last bit."""
         import pyarrow as pa
 
-        keys = [key for split in SPLITS for key in parts[split][self._key]]
+        keys = [key for split in SPLITS for key in parts[split].keys]
         return digest_of_table(
             pa.table({self._key: keys, PROBABILITY: pa.array([c for s in SPLITS for c in chances[s]], pa.float64())})
         )
 
     def _input_schema(self) -> pa.Schema:
+        """The input's columns as the frame has them, with what its contract says of nulls."""
         import pyarrow as pa
 
-        categories = {name: pa.string() for name in self.model.categories}
-        return pa.schema([pa.field(name, categories.get(name, pa.float64())) for name in self.input_columns])
+        types, columns = self.builder.contract.arrow_schema(), self.builder.contract.columns()
+        nullable = {column.name: column.nullable for column in columns}
+        return pa.schema([types.field(name).with_nullable(nullable[name]) for name in self.input_columns])
 
-    def _lineage(
-        self, frame: Publication, rows: Rows, attempt: Attempt, scores: Mapping[str, Mapping[str, float]]
-    ) -> Lineage:
+    def _lineage(self, frame: Publication, rows: Rows, attempt: Attempt, figures: Mapping[str, Any]) -> Lineage:
         systems, code = self.systems, self.systems.code
         split = frame.inputs[f"splits/{self.builder.frame.split}"]
         return Lineage(
@@ -251,7 +244,9 @@ class ModelWork(Work):
             asset=f"models/{self.model.name}",
             partition=self.partition,
             samples=rows.counts,
-            scores=scores,
+            scores=figures["scores"],
+            unlabelled=figures.get("unlabelled", {}),
+            trusted=self.model.trusted or None,
         )
 
     def _files(self, rows: Rows, lineage: Lineage, attempt: Attempt) -> dict[str, bytes]:
@@ -268,7 +263,7 @@ class ModelWork(Work):
         }
         table = rows.reader().read_all()
         for split in SPLITS:
-            files |= split_files(split, table.filter(pc.equal(table[SPLIT], split)))
+            files |= split_files(split, table.filter(pc.equal(table[SPLIT], split)), self.systems.sample_rows)
         return files
 
     def audit(self, at: Commit, pin: Commit) -> Judged:
@@ -279,14 +274,12 @@ class ModelWork(Work):
             name=stat.path,
             path=stat.path,
             checksum=stat.checksum,
-            rows=body["counts"]["train"],
+            rows=body["counts"]["train"] - body.get("unlabelled", {}).get("train", 0),
             bytes=stat.size,
             digest=body["predictions_digest"],
             schema_hash=hash_of(sorted(body["input"])),
         )
-        return Judged(
-            outputs=(output,), verdict=(_predictions(body["predictions"]), _floors(self.model.floors, body["scores"]))
-        )
+        return Judged(outputs=(output,), verdict=(_predictions(body), _floors(self.model.floors, body["scores"])))
 
     def extra(self) -> Mapping[str, Json]:
         """The MLflow run, without which the publication is not valid."""
@@ -347,8 +340,42 @@ def _views(frame: Publication) -> dict[str, ViewFacts]:
     }
 
 
-def _predictions(figures: Mapping[str, Json]) -> CheckResult:
+def _figures(classes: Classes, parts: Mapping[str, Part], chances: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Scores on the rows that have a label, what the predictions are, and how many rows have no label if any."""
+    from ml_assets.lib.tracking.metrics import score
+
+    usable = {split: [c for c in row if not math.isnan(c)] for split, row in chances.items()}
+    scores = {
+        split: score(
+            classes.truth(part.labels), [c for c, known in zip(chances[split], part.labelled, strict=True) if known]
+        )
+        for split, part in parts.items()
+        if len(usable[split]) == len(part.labelled)
+    }
+    everything = [chance for row in usable.values() for chance in row]
+    unlabelled = {split: part.unlabelled for split, part in parts.items()}
+    return {
+        "scores": scores,
+        "predictions": {
+            "rows": sum(map(len, chances.values())),
+            "nulls": sum(map(len, chances.values())) - len(everything),
+            "outside": sum(not 0.0 <= chance <= 1.0 for chance in everything),
+            "min": min(everything, default=None),
+            "max": max(everything, default=None),
+        },
+        **({"unlabelled": unlabelled} if any(unlabelled.values()) else {}),
+    }
+
+
+def _same(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether both are equal to the last bit, NaN beside NaN included."""
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(one, other, strict=True))
+
+
+def _predictions(body: Mapping[str, Json]) -> CheckResult:
+    figures = dict(body["predictions"])
     counts = {rule: figures[key] for rule, key in (("is null", "nulls"), ("outside [0, 1]", "outside")) if figures[key]}
+    figures |= {f"{split} rows without label": rows for split, rows in body.get("unlabelled", {}).items()}
     return CheckResult(
         check=PREDICTIONS.name, passed=not counts, rows_failed=sum(counts.values()), counts=counts, figures=figures
     )
@@ -362,7 +389,9 @@ def _floors(floors: Mapping[str, float], scores: Mapping[str, Mapping[str, float
         check=FLOORS.name,
         passed=not missed,
         rows_failed=len(missed),
-        counts={f"{name} below {floors[name]}": 1 for name in missed},
+        counts={
+            f"{name} {'undefined' if value is None else f'below {floors[name]}'}": 1 for name, value in missed.items()
+        },
         examples=tuple({"metric": name, "value": value, "floor": floors[name]} for name, value in missed.items()),
         figures={f"{split}/{name}": value for split, row in scores.items() for name, value in row.items()},
     )

@@ -25,6 +25,7 @@ from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.gate.causes import MADE_FROM, MEANING, of_recipe
 from ml_assets.lib.gate.systems import Systems
 from ml_assets.lib.gate.units.given import GivenFile, is_declared, kept_file, no_given_file, recorded_file
+from ml_assets.lib.gate.units.reading import rows_of
 from ml_assets.lib.gate.work import Attempt, Judged, Work
 
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ class SourceWork(TableWork):
 
         Raises:
             ContractError: They cannot be read, or are not those of the recipe any more.
+            FunctionError: The function that reads them has a mistake, or returns no table.
         """
         self.systems.tables.write(
             self.unit.table,
@@ -320,31 +322,29 @@ class SourceWork(TableWork):
             partition_by=self.partition_by,
         )
 
-    def read(self) -> pa.Table:
-        """The rows that the files hold.
+    def read(self) -> pa.RecordBatchReader:
+        """The rows that the files hold; the reader raises what `write` says, too.
 
         Raises:
-            ContractError: As `write` says.
+            ContractError, FunctionError: As `write` says.
         """
         if self.keep and self.given:
             self._require_given("it must be read again")
         self._recalled = None
         self._ingested_at = datetime.now(UTC)
-        try:
-            rows = self.declaration.function(**self.files)
-        except (ValueError, KeyError, ArithmeticError) as error:  # what reading and converting bad data raises
-            raise ContractError(
-                f"{self.unit} cannot be read from {self._named()}: {error}",
-                remedy="correct the file; nothing was published",
-            ) from error
-        if self.file_hashes(self.files) != self.parameters["files"]:
-            raise ContractError(
-                f"{self._named()} changed while {self.unit} was read", remedy="run it again when the file is complete"
-            )
-        return rows
+        return rows_of(self.declaration, self.unit, self.files, self._check_files)
 
-    def _named(self) -> str:
-        return ", ".join(path.name for path in self.files.values())
+    def _check_files(self) -> None:
+        """The files are still those of the recipe.
+
+        Raises:
+            ContractError: They are not.
+        """
+        if self.file_hashes(self.files) != self.parameters["files"]:
+            names = ", ".join(path.name for path in self.files.values())
+            raise ContractError(
+                f"{names} changed while {self.unit} was read", remedy="run it again when the file is complete"
+            )
 
     def recall(self, publication: Publication) -> None:
         """The files, and the time of ingestion, which facts must not be later than."""
