@@ -213,6 +213,17 @@ def test_a_model_links_to_mlflow(dagster: Dagster) -> None:
     assert facts["lakefs_tag"].startswith(f"late-v{facts['model_version']}-")
 
 
+def test_figures_of_frames_and_models(dagster: Dagster) -> None:
+    """Rows per part, scores and parameters are shown as numbers, so that they can be compared over runs."""
+    (frame,) = events(dagster.run("frames/late", partition="v1|hash-s42"), "frames/late").values()
+    (model,) = events(dagster.run("models/late", partition="v1|hash-s42"), "models/late").values()
+    parts = [f"rows/{part}" for part in ("train", "val", "test")]
+    assert sum(frame[part] for part in parts) == frame["dagster/row_count"]
+    assert [frame[part] for part in parts] == [model[part] for part in parts]
+    assert 0.6 < model["test/roc_auc"] <= 1.0
+    assert model["parameter/max_iter"] == 5
+
+
 def test_a_parameter_in_run_config_trains_another_model(dagster: Dagster) -> None:
     """It enters the recipe; what Dagster's own check of the config lets through is checked again."""
     result = dagster.run("models/late", partition="v1|hash-s42", config={"max_iter": 6})

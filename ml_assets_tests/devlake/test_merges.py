@@ -162,6 +162,18 @@ def test_revert_undoes_one_commit(forked: Lake) -> None:
     assert forked.commits.get(REPO, "main").metadata == {"k": "v"}
 
 
+def test_what_is_put_back_is_no_change(forked: Lake) -> None:
+    """Neither to a revert nor to a merge, whenever it was written; lakeFS makes a commit without a difference."""
+    undone = put_all(forked, "main", {"a": "2"})
+    put_all(forked, "main", {"a": "1"})
+    with pytest.raises(NoChanges):
+        revert(forked, undone)
+    put_all(forked, "dev", {"a": None})
+    put_all(forked, "dev", {"a": "1"})
+    with pytest.raises(NoChanges):
+        merge(forked)
+
+
 def test_revert_meets_later_changes(forked: Lake) -> None:
     """What was changed again since cannot be undone."""
     undone = put_all(forked, "main", {"a": "2"})

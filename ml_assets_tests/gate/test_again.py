@@ -21,6 +21,7 @@ from ml_assets_tests.gate.trips import contracts
 from ml_assets_tests.gate.world import (
     FRAME,
     MODEL,
+    RESTING,
     SOURCE,
     SPLIT,
     TRIPS,
@@ -212,7 +213,7 @@ def test_new_source_data_go_down_the_graph(place: Place, tmp_path: Path) -> None
     file = write_trips(tmp_path / "more.csv", trips(TRIPS + 20))
     parts = {row["trip"]: row["split"] for row in place.rows(SPLIT)}
     place.materialize(SOURCE, path=file)
-    for unit in UNITS[1:]:
+    for unit in RESTING:
         assert isinstance(place.materialize(unit), Published)
         assert isinstance(place.materialize(unit), Unchanged)
     now = {row["trip"]: row["split"] for row in place.rows(SPLIT)}

@@ -16,9 +16,14 @@ from ml_assets.lib.tracking import registry
 from ml_assets_tests.gate.world import (
     CARS,
     FRAME,
+    LARGE,
+    LOG,
     MODEL,
+    PARTED,
+    RESTING,
     SOURCE,
     SPLIT,
+    TABLES,
     UNITS,
     VIEW,
     Place,
@@ -30,7 +35,7 @@ from ml_assets_tests.gate.world import (
 # Missing and stale inputs
 
 
-@pytest.mark.parametrize("unit", UNITS[1:], ids=str)
+@pytest.mark.parametrize("unit", RESTING, ids=str)
 def test_missing_input(world: World, place_before: Callable[[Unit], Place], unit: Unit) -> None:
     """A unit whose input was never published is told which one to materialize first."""
     needed = next(iter(world.base.work(unit).inputs.values()))
@@ -94,7 +99,13 @@ def rewrite(place: Place, unit: Unit) -> None:
     """Write other rows into the unit's table with a plain client, straight onto the target."""
     tables = place.machinery.systems.tables
     rows = tables.scan(unit.table, place.head).read_all().slice(1)
-    contract = {SOURCE: declarations().sources["trips"].contract, VIEW: declarations().views["longest", 1].contract}
+    declared = declarations()
+    contract = {
+        SOURCE: declared.sources["trips"].contract,
+        LOG: declared.sources["log"].contract,
+        VIEW: declared.views["longest", 1].contract,
+        PARTED: declared.views["shortest", 1].contract,
+    }
     split = declarations().contract(declarations().splits["hash-s42"])
     tables.write(unit.table, place.target, rows, schema=contract.get(unit, split).iceberg_schema(), properties={})
 
@@ -139,12 +150,12 @@ def harmed(place: Place, harm: Callable[[Place, Unit], None], unit: Unit) -> Com
 
 
 @pytest.mark.parametrize("harm", HARM)
-@pytest.mark.parametrize("unit", UNITS[:3], ids=str)
+@pytest.mark.parametrize("unit", TABLES, ids=str)
 def test_table_was_changed(place: Place, unit: Unit, harm: Callable[[Place, Unit], None]) -> None:
     """A table that is not what was published is an error for itself and for all that rests on it; recompute repairs."""
     rows = place.rows(unit)
     head = harmed(place, harm, unit)
-    for asked in (unit, *(below for below in UNITS[1:] if below != unit and unit in (SOURCE, place_of(below, unit)))):
+    for asked in (unit, *(below for below in RESTING if below != unit and unit in (SOURCE, place_of(below, unit)))):
         with pytest.raises(UnrecordedChange, match=f"{unit}.* with --recompute to overwrite it"):
             place.materialize(asked)
     with pytest.raises(UnrecordedChange):
@@ -159,7 +170,7 @@ def test_table_was_changed(place: Place, unit: Unit, harm: Callable[[Place, Unit
 
 def place_of(below: Unit, unit: Unit) -> Unit | None:
     """*unit*, if *below* rests on it."""
-    return unit if below in (FRAME, MODEL) else None
+    return unit if below in (FRAME, LARGE, MODEL) and unit in (SPLIT, VIEW) else None
 
 
 @pytest.mark.parametrize("unit", [FRAME, MODEL], ids=str)

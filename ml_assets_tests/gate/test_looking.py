@@ -23,6 +23,7 @@ from ml_assets_tests.gate.world import (
     CARS,
     FRAME,
     JUNE,
+    KINDS,
     MODEL,
     SOURCE,
     SPLIT,
@@ -106,7 +107,7 @@ def test_frame_that_does_not_come_out_equal(place: Place) -> None:
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        ({"name": "early"}, "there is no frame 'early'; choose of late"),
+        ({"name": "early"}, "there is no frame 'early'; choose of asked, late"),
         ({"split_version": "x"}, "there is no split version 'x'; choose of hash-s42, june"),
         ({"feature_version": "v9"}, "there is no feature version 'v9'; choose of v1, v2"),
     ],
@@ -254,7 +255,7 @@ def test_reason_definition(place: Place) -> None:
         place, views={**declared.views, ("longest", 1): replace(declared.views["longest", 1], function=longer)}
     )
     assert (None, None, "recipe changed: definition", f"input {VIEW} changed", f"input {FRAME} changed") == tuple(
-        found[unit] for unit in UNITS
+        found[unit] for unit in KINDS
     )
 
 

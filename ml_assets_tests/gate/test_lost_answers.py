@@ -16,7 +16,7 @@ from ml_assets.lib.gate.outcome import Published, Unchanged
 from ml_assets.lib.lake.client import Lake
 from ml_assets.lib.tracking import registry, runs
 from ml_assets_tests.gate.test_kills import check_completed, rerun
-from ml_assets_tests.gate.world import FRAME, MODEL, SOURCE, SPLIT, UNITS, VIEW, Place, World
+from ml_assets_tests.gate.world import FRAME, LARGE, LOG, MODEL, PARTED, SOURCE, SPLIT, UNITS, VIEW, Place, World
 
 When = Literal["before", "after"]
 
@@ -26,9 +26,12 @@ READING: Final = ("branches", "diff", "head", "info", "log", "ls", "merge_base",
 
 PUBLISH_AND_SETTLE: Final = {
     SOURCE: ("branches", "diff", "drop", "head", "info", "ls", "merge"),
+    LOG: ("branches", "diff", "drop", "head", "info", "ls", "merge"),
     SPLIT: ("branches", "diff", "drop", "head", "info", "ls", "merge"),
     VIEW: ("branches", "diff", "drop", "head", "info", "log", "ls", "merge", "read", "tag"),
+    PARTED: ("branches", "diff", "drop", "head", "info", "ls", "merge", "read"),  # it completes no version
     FRAME: ("branch", "branches", "diff", "drop", "head", "info", "merge"),
+    LARGE: ("branch", "branches", "diff", "drop", "head", "info", "ls", "merge"),
     MODEL: ("branches", "diff", "drop", "head", "info", "merge", "tag"),
 }
 """Which of them are sent from the check on, by kind of unit."""

@@ -15,6 +15,7 @@ from ml_assets.lib.gate.records import Records, output_prefixes
 from ml_assets_tests.gate.world import (
     CARS,
     FRAME,
+    KINDS,
     MODEL,
     SOURCE,
     SPLIT,
@@ -93,7 +94,7 @@ def test_freshness_goes_all_the_way_up(place: Place, tmp_path: Path) -> None:
 def stale(place: Place) -> dict[Unit, bool]:
     """Whether each unit is stale; `is_stale` and `require` must agree."""
     records = place.machinery.systems.records.at(place.head)
-    found = {unit: records.is_stale(place.publication(unit)) for unit in UNITS}
+    found = {unit: records.is_stale(place.publication(unit)) for unit in KINDS}
     for unit, is_stale in found.items():
         if is_stale:
             with pytest.raises(StaleInput):
@@ -106,7 +107,7 @@ def stale(place: Place) -> dict[Unit, bool]:
 def test_equal_rows_are_fresh(place: Place, tmp_path: Path) -> None:
     """An input that was published anew with equal rows makes nothing stale: recipes are not compared, digests are."""
     place.materialize(SOURCE, path=write_trips(tmp_path / "same.csv", trips()[::-1]))
-    assert dict.fromkeys(UNITS, False) == stale(place)
+    assert dict.fromkeys(KINDS, False) == stale(place)
 
 
 def test_missing_input_of_an_input(place: Place) -> None:

@@ -22,7 +22,7 @@ from ml_assets.lib.core.refs import Branch
 from ml_assets.lib.declare import Field, Int32, load, rule
 from ml_assets.lib.gate.outcome import Published, Refused, Unchanged
 from ml_assets.lib.gate.plan import Partition
-from ml_assets.lib.gate.units.tables import SourceWork
+from ml_assets.lib.gate.units.sources import SourceWork
 from ml_assets.lib.tracking import registry
 from ml_assets_tests.gate.trips import contracts
 from ml_assets_tests.gate.world import (

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml_assets.lib.core.errors import ContractError, DeclarationError
+from ml_assets.lib.core.errors import ContractError, DeclarationError, FunctionError
 from ml_assets.lib.core.names import SPLITS, Unit
 from ml_assets.lib.declare import FrameContract, frame, model
 from ml_assets.lib.declare.declarations import Frame, Model
@@ -266,8 +266,21 @@ def test_too_many_categories_are_named(tmp_path: Path) -> None:
     parts = loaded(tmp_path, table([n % 2 for n in range(3 * ROWS)], pa.int32(), place=place), ("place",))
     with (
         pytest.raises(ContractError, match=r"models/fit failed on categories of many values: 'place' \(384 distinct"),
-        training.cardinality_told(MODEL, parts),
+        training.failures_of(MODEL, parts),
     ):
         fit(parts["train"].known("label"), None, params={}, seed=0)
-    with pytest.raises(ValueError, match="mine"), training.cardinality_told(model(frame="late")(fit), parts):
-        raise ValueError("mine")
+
+
+def test_what_a_function_raises_is_told_with_its_line(tmp_path: Path) -> None:
+    """It is a mistake in the function, not of the project, and named so."""
+    parts = loaded(tmp_path, table([n % 2 for n in range(ROWS)], pa.int32()))
+
+    def broken(train: Any, val: Any, *, params: Any, seed: int) -> Any:
+        raise IndexError(f"no row {seed}")
+
+    declared = model(frame="late")(broken)
+    with (
+        pytest.raises(FunctionError, match=r"models/broken failed: IndexError: no row 7 \(.*test_training.py:\d+\)"),
+        training.failures_of(declared, parts),
+    ):
+        declared(None, None, params={}, seed=7)

@@ -26,6 +26,7 @@ from ml_assets.lib.gate.gate import Observer
 from ml_assets.lib.gate.machinery import Machinery
 from ml_assets.lib.gate.outcome import Outcome, Run
 from ml_assets.lib.gate.plan import Partition
+from ml_assets.lib.gate.units.frames import FrameWork
 from ml_assets.lib.gate.work import Work
 from ml_assets.lib.lake.client import Lake
 from ml_assets.lib.tracking.runs import PUBLISHED, UNIT
@@ -40,8 +41,21 @@ CARS: Final = Unit("features", "cars", "1")
 FRAME: Final = Unit("frames", "late", "hash-s42__v1")
 MODEL: Final = Unit("models", "late", "hash-s42__v1")
 
-UNITS: Final = (SOURCE, SPLIT, VIEW, FRAME, MODEL)
-"""One of each kind, in the order in which data flows."""
+LOG: Final = Unit("sources", "log")
+"""A source that grows by batches."""
+PARTED: Final = Unit("features", "shortest", "1")
+"""A view whose table is partitioned."""
+LARGE: Final = Unit("frames", "asked", "hash-s42__v1")
+"""A frame that is large: it has a table beside its object, see `Place.work`."""
+
+KINDS: Final = (SOURCE, SPLIT, VIEW, FRAME, MODEL)
+"""One of each kind, as it is declared mostly, in the order in which data flows."""
+UNITS: Final = (SOURCE, LOG, SPLIT, VIEW, PARTED, FRAME, LARGE, MODEL)
+"""One of each kind and of each variant of a kind, in the order in which data flows: what every matrix runs over."""
+TABLES: Final = (SOURCE, LOG, SPLIT, VIEW, PARTED)
+"""Those that are one table."""
+RESTING: Final = (SPLIT, VIEW, PARTED, FRAME, LARGE, MODEL)
+"""Those that rest on `SOURCE`."""
 
 TRIPS: Final = 300
 BEGIN: Final = datetime(2020, 6, 1, tzinfo=UTC)
@@ -105,7 +119,7 @@ def asset_of(unit: Unit) -> tuple[str, Partition]:
     if unit.stage == "splits":
         return key, Partition(split_version=unit.version)
     if unit.stage == "features":
-        return key, Partition(feature_version="v2" if unit == CARS else "v1")
+        return key, Partition(feature_version="v2" if unit in (CARS, PARTED) else "v1")
     return key, Partition()
 
 
@@ -175,6 +189,9 @@ class Place:
         key, partition = asset_of(unit)
         work = machinery.plan.work(machinery.systems, machinery.plan.assets[key], partition, **options)
         assert work is not None
+        if unit == LARGE:
+            assert isinstance(work, FrameWork)
+            work.systems = replace(work.systems, frame_rows=0)
         return work
 
     def materialize(

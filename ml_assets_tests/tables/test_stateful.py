@@ -292,7 +292,9 @@ class TablesAgainstDict(RuleBasedStateMachine):
         expected = merged(*(self.model.commits[commit] for commit in (wrong, before, head)))
         assert bool(changed_on_both_sides(self.lake, wrong, before, head)) == (expected is None)
         objects = merged(*(self.objects(commit) for commit in (wrong, before, head)))
-        if expected is None and objects not in (None, self.objects(head)):
+        if expected is None and objects == self.objects(head):
+            expected = self.model.work[branch]  # nothing of the commit is left to take back
+        if expected is None and objects is not None:
             return  # told beforehand; lakeFS would mix the objects of both sides
         try:
             self.lake.revert(branch, wrong)
@@ -301,8 +303,7 @@ class TablesAgainstDict(RuleBasedStateMachine):
             assert objects is None
             return
         except NothingToCommit:
-            assert expected in (None, self.model.work[branch])
-            assert objects == self.objects(head)
+            assert expected == self.model.work[branch]
             return
         assert expected is not None
         self.committed(branch, self.lake.head(branch), expected)
@@ -373,7 +374,11 @@ def on_main(lake_endpoint: LakeEndpoint) -> Iterator[TablesAgainstDict]:
 
 
 def test_a_revert_of_a_version_that_is_gone_changes_nothing(on_main: TablesAgainstDict) -> None:
-    """What lakeFS compares are objects: the version is gone already, whatever took the place of its table."""
+    """What lakeFS compares are objects: the version is gone already, whatever took the place of its table.
+
+    A real lakeFS makes a commit without a difference here, for the version hint was written twice; the embedded one
+    says that there is nothing to do.
+    """
     table = TABLES[0]
     on_main.rename_column(number=0, table=table)
     on_main.make_commit(number=0)
@@ -382,11 +387,10 @@ def test_a_revert_of_a_version_that_is_gone_changes_nothing(on_main: TablesAgain
     on_main.make_commit(number=0)
     on_main.append(number=0, more=None, rows=[], table=table)
     on_main.make_commit(number=0)
-    anew, wrong = _line(on_main)[0], _line(on_main)[3]
-    with pytest.raises(NothingToCommit):
-        on_main.lake.revert(MAIN, wrong)
+    anew, wrong, before = _line(on_main)[0], _line(on_main)[3], _line(on_main)[4]
+    assert changed_on_both_sides(on_main.lake, wrong, before, anew) == [table]
     on_main.revert(number=0, back=3)
-    assert on_main.lake.head(MAIN) == anew
+    assert on_main.objects(on_main.lake.head(MAIN)) == on_main.objects(anew)
 
 
 def test_a_revert_that_would_mix_two_tables_is_told_beforehand(on_main: TablesAgainstDict) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,9 @@ class Builder:
             return
         assert isinstance(outcome, _on_target())
         found = metadata.of_outcome(outcome, links, self.plan.declarations, declaration, partition)
+        if isinstance(declaration, Frame | Model):
+            body = machinery.lake.read(outcome.commit, outcome.unit.object_path)
+            found |= metadata.of_object(json.loads(body)) if body else {}
         if isinstance(outcome, Published):
             for sibling in self.plan.siblings(asset, partition):
                 shared = {**found, "shared_with": partition.key}

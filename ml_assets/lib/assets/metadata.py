@@ -81,6 +81,16 @@ def of_outcome(
     return found
 
 
+def of_object(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the object of a frame or model says: rows per part, scores, parameters. Dagster plots the numbers."""
+    found: dict[str, Any] = {f"rows/{part}": count for part, count in body["counts"].items()}
+    for part, scores in body.get("scores", {}).items():
+        found |= {f"{part}/{name}": float(value) for name, value in scores.items() if value is not None}
+    for name, value in body.get("parameters", {}).items():
+        found[f"parameter/{name}"] = value if isinstance(value, int | float | str | bool) else str(value)
+    return found
+
+
 def _outcome_word(outcome: Outcome) -> str:
     if isinstance(outcome, Unchanged):
         return "confirmed" if outcome.confirmed else "unchanged"

@@ -35,6 +35,10 @@ Where it differs from lakeFS on purpose, it is stricter, and lakeFS fails:
 - An invalid ref is 400 everywhere; lakeFS answers 500 to some calls, and hangs up on ``main^-1``.
 - A key that is new on both sides of a merge with different contents is always a conflict; lakeFS resolves it silently
   if one side equals the next key of the base.
+- What is put back as it was is no change: a merge or a revert that brings nothing else is refused with "no changes".
+  lakeFS compares addresses and times of writing too, and makes a commit that differs from its parent in nothing.
+- A commit is found by its id whatever was done with it; lakeFS loses one that has metadata and was cherry-picked, for
+  as long as its cache holds it.
 - Only bytes that are in the store can be linked as an object, with their size and a time that can be shown: there is no
   object that cannot be read.
 - An action file that cannot be followed is 412, as a hook that refuses is; lakeFS answers 500.

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ml_assets.lib.gate.systems import Systems
     from ml_assets.lib.gate.units.frames import FrameWork
     from ml_assets.lib.gate.units.models import ModelWork
-    from ml_assets.lib.gate.units.tables import ExpressionWork, SourceWork
+    from ml_assets.lib.gate.units.sources import SourceWork
+    from ml_assets.lib.gate.units.tables import ExpressionWork
     from ml_assets.lib.gate.work import Work
 
 
@@ -172,7 +173,8 @@ class Plan:
 
     def _source(self, source: Source, path: Path | None, common: dict[str, object]) -> SourceWork:
         from ml_assets.lib.gate.units.appends import AppendWork
-        from ml_assets.lib.gate.units.tables import SourceWork, library_versions
+        from ml_assets.lib.gate.units.sources import SourceWork
+        from ml_assets.lib.gate.units.tables import library_versions
 
         kind = AppendWork if source.append else SourceWork
         return kind(

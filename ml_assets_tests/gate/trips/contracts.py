@@ -34,6 +34,19 @@ class Longest(FeatureContract):
         unique = ("car", "event_timestamp")
 
 
+class Shortest(FeatureContract):
+    """One row per taxi and arrival."""
+
+    car: str = Field(description="The taxi")
+    event_timestamp: Timestamp = Field(description="Arrival (UTC)")
+    shortest: Int32 = Field(nullable=True, description="Duration of the trip that ended, minutes")
+
+    class Config:
+        """Keys."""
+
+        unique = ("car", "event_timestamp")
+
+
 class Cars(FeatureContract):
     """One row per taxi."""
 

@@ -24,7 +24,7 @@ from ml_assets.lib.core.publication import Publication
 from ml_assets.lib.core.recipe import InputRef, Json, hash_of
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.gate.units.given import APPEND
-from ml_assets.lib.gate.units.tables import SourceWork
+from ml_assets.lib.gate.units.sources import SourceWork
 from ml_assets.lib.gate.work import Attempt, Judged
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ class ModelWork(Work):
         models.check_trusted(trusted, self.model.place)
         parts = training.load(rows, self.model, key=self._key, columns=self.input_columns, label=label)
         classes = training.classes_of(self.model, self.builder.frame, parts)
-        with training.cardinality_told(self.model, parts):
+        with training.failures_of(self.model, parts):
             estimator = self.model.function(
                 train=parts["train"].known(label),
                 val=parts["val"].known(label),

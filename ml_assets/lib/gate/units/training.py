@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_assets.lib.core.errors import ContractError, DeclarationError
+from ml_assets.lib.core.errors import ContractError, DeclarationError, FunctionError, MLAssetsError
 from ml_assets.lib.core.names import SPLIT, SPLITS
 from ml_assets.lib.declare.models import default_positive
+from ml_assets.lib.declare.where import of_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,24 +196,32 @@ def classes_of(model: Model, frame: Frame, parts: Mapping[str, Part]) -> Classes
 
 
 @contextmanager
-def cardinality_told(model: Model, parts: Mapping[str, Part]) -> Iterator[None]:
-    """Name the categories of many values in what a model's function could not do with its rows.
+def failures_of(model: Model, parts: Mapping[str, Part]) -> Iterator[None]:
+    """What the function of *model* raises, with file and line.
 
     Raises:
-        ContractError: The body raised ``ValueError``, and a category has more than `MANY` distinct values.
+        ContractError: It raised ``ValueError``, and a category has more than `MANY` distinct values.
+        FunctionError: It raised anything else.
     """
     try:
         yield
-    except ValueError as error:
+    except (MLAssetsError, MemoryError):
+        raise
+    except Exception as error:  # a person's function, and the libraries that it calls, may raise anything
         inputs = parts["train"].inputs
         counts = {name: inputs[name].nunique() for name in model.categories if name in inputs}
-        if not (many := {name: count for name, count in counts.items() if count > MANY}):
-            raise
-        told = ", ".join(f"{name!r} ({count} distinct values)" for name, count in many.items())
-        raise ContractError(
-            f"{model.place} failed on categories of many values: {told}: {error}",
-            remedy="group rare values in the view or frame, encode them in the model's pipeline, or take another "
-            "estimator",
+        many = {name: count for name, count in counts.items() if count > MANY}
+        if many and isinstance(error, ValueError):
+            told = ", ".join(f"{name!r} ({count} distinct values)" for name, count in many.items())
+            raise ContractError(
+                f"{model.place} failed on categories of many values: {told}: {error}",
+                remedy="group rare values in the view or frame, encode them in the model's pipeline, or take another "
+                "estimator",
+            ) from error
+        raise FunctionError(
+            f"the function of models/{model.name} failed: {type(error).__name__}: {error} "
+            f"({of_error(error, model.function)})",
+            remedy="correct the function; nothing was published; `ml-assets --traceback …` shows all of it",
         ) from error
 
 

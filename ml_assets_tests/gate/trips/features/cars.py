@@ -20,6 +20,13 @@ def longest(trips: ir.Table) -> ir.Table:
     return known.group_by("car", event_timestamp=known.ended).agg(longest=known.minutes.max())
 
 
+@feature_view(version=1, keys=CAR, ttl=timedelta(days=7), contract=contracts.Shortest, partition_by=("car",))
+def shortest(trips: ir.Table) -> ir.Table:
+    """Duration of the trip that ended last, where two ended at once of the shorter one; one file per taxi."""
+    known = trips.filter(trips.ended.notnull())
+    return known.group_by("car", event_timestamp=known.ended).agg(shortest=known.minutes.min())
+
+
 @feature_view(version=1, keys=CAR, ttl=None, contract=contracts.Cars)
 def cars(trips: ir.Table) -> ir.Table:
     """Seats of the taxi."""

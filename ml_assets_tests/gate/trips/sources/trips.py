@@ -35,6 +35,24 @@ def is_short(trips: ir.Table) -> ir.Table:
 )
 def trips(trips: Path) -> pa.Table:
     """Trips of the taxis."""
+    return _read(trips)
+
+
+@source(
+    files={"trips": PackageFile("tinytrips", "tinytrips/trips.csv")},
+    contract=contracts.Trips,
+    event_time="started",
+    always_known=True,
+    libraries=("pyarrow",),
+    append=True,
+)
+def log(trips: Path) -> pa.Table:
+    """The same trips as a table that grows."""
+    return _read(trips)
+
+
+def _read(trips: Path) -> pa.Table:
+    """The rows of a file, in the contract's columns."""
     schema = contracts.Trips.arrow_schema()
     rows = pa_csv.read_csv(trips, convert_options=pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True))
     if missing := set(schema.names) - set(rows.column_names):
