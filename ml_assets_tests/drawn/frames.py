@@ -133,9 +133,10 @@ def model(choose: Chooser, of: Frame, views: Sequence[View]) -> str:
     estimator = choose.of(tuple(_ESTIMATORS))
     module, params = _ESTIMATORS[estimator]
     more = choose.of(_MORE, _ODD_MORE, what="parameters")
-    spine = [column.name for column in of.columns[:-3]]
-    odd = ("nothing", of.label, "split", views[0].values[0].name, "event_timestamp")
-    categories = choose.of(((), (), tuple(spine[-1:])), [(name,) for name in odd], what="categories")
+    texts = [value.name for of in views for value in of.values if value.type == "str"]
+    groups = [column.name for column in of.columns[1:-3] if column.type in {"str", "int", "Int32", "bool"}]
+    odd = ("nothing", of.label, "split", "event_timestamp", of.columns[0].name)
+    categories = choose.of((tuple(texts), (*texts, *groups)), [(name,) for name in odd], what="categories")
     given = [
         f"frame={choose.of(('asked',), ('nothing',), what='frame of a model')!r}",
         f"params={{{params}{', ' if more else ''}{more}}}",
@@ -165,15 +166,28 @@ def guess(train, val, *, params, seed):
 '''
 
 
-def versions(choose: Chooser, splits: tuple[str, ...], views: Sequence[View]) -> str:
-    """The module of versions."""
-    chosen = f"{views[0].name}@1[{views[0].values[0].name}]"
-    odd = ("nothing@1", "view0@2", "view0", "view0@1[nothing]", "view0@1[]", f"{chosen},", "view0@01", 1)
+def learnable(of: View) -> list[str]:
+    """Values that a model can learn from."""
+    return [value.name for value in of.values if value.type not in {"date", "Timestamp"}]
+
+
+def versions(choose: Chooser, splits: tuple[str, ...], views: Sequence[View], *, learnt: bool) -> str:
+    """The module of versions; where something is *learnt* from them without values that nothing can learn from."""
     key = choose.of(("v1",), ("v1__2", "", "v1,2", "ü", "v1_", 1), what="name of a feature version")
-    features: dict[object, tuple[object, ...]] = {key: tuple(f"{of.name}@1" for of in views)}
-    if choose.chance(1, 3):
-        features["v2"] = (chosen,)
+    features: dict[object, tuple[object, ...]] = {key: tuple(_reference(choose, of, learnt=learnt) for of in views)}
+    if choose.chance(1, 4) and not any(value.type == "str" for of in views[1:] for value in of.values):
+        features["v2"] = (_reference(choose, views[0], learnt=learnt),)
     if choose.odd_one("a feature version"):
+        odd = (
+            "nothing@1",
+            "view0@2",
+            "view0",
+            "view0@1[nothing]",
+            "view0@1[]",
+            "view0@1[event_timestamp]",
+            "view0@01",
+            1,
+        )
         features["v3"] = (choose.of(odd),)
     named = choose.of(
         (splits,),
@@ -190,3 +204,12 @@ def versions(choose: Chooser, splits: tuple[str, ...], views: Sequence[View]) ->
         what="split versions",
     )
     return f'"""Drawn."""\n\nSPLIT_VERSIONS = {named!r}\n\nFEATURE_VERSIONS = {features!r}\n'
+
+
+def _reference(choose: Chooser, of: View, *, learnt: bool) -> str:
+    """A view with all of its values, or with some."""
+    names = learnable(of) if learnt else [value.name for value in of.values]
+    texts = [value.name for value in of.values if value.type == "str"]
+    if not texts and choose.chance(1, 4):
+        names = names[:1]
+    return f"{of.name}@1" if len(names) == len(of.values) else f"{of.name}@1[{', '.join(names)}]"

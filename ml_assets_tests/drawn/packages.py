@@ -53,6 +53,7 @@ HARMS: Final[Mapping[str, Callable[[str, Cells, Types], tuple[Cells, Types]]]] =
         {name: pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for name, kind in types.items()},
     ),
     "not a number": lambda _, columns, types: (_first(float("nan"), pa.types.is_floating, columns, types), types),
+    "infinite": lambda _, columns, types: (_first(float("inf"), pa.types.is_floating, columns, types), types),
     "last moment": lambda _, columns, types: (_first(values.LAST, pa.types.is_timestamp, columns, types), types),
 }
 """What may be wrong with rows, and how they become so; given a column by chance."""

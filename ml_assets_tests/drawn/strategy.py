@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ml_assets_tests.drawn.choices import Chooser, Draw
 from ml_assets_tests.drawn.columns import Names, contract_text
-from ml_assets_tests.drawn.frames import Frame, frame, model, versions
+from ml_assets_tests.drawn.frames import Frame, frame, learnable, model, versions
 from ml_assets_tests.drawn.packages import Drawn
 from ml_assets_tests.drawn.sources import Source, source
 from ml_assets_tests.drawn.splits import splits
@@ -36,6 +36,8 @@ def packages(draw: Draw) -> Drawn:
     parts = ("hash-a", *(["B2"] if choose.chance(1, 4) else []))
     views = [view(choose, names, f"view{number}", choose.of(sources)) for number in range(choose.number(1, 2))]
     asked = frame(choose, names, events, views)
+    timed = any(len(learnable(of)) < len(of.values) for of in views)
+    learnt = all(map(learnable, views)) and (not timed or choose.chance(1, 2))
     files = {
         "__init__.py": "",
         "contracts/__init__.py": _contracts(sources, views, asked),
@@ -43,8 +45,8 @@ def packages(draw: Draw) -> Drawn:
         "splits/events.py": splits(choose, parts, events),
         **{f"features/{of.name}.py": of.text for of in views},
         "frames/asked.py": asked.text,
-        "models/guess.py": model(choose, asked, views),
-        "versions.py": versions(choose, parts, views),
+        **({"models/guess.py": model(choose, asked, views)} if learnt or choose.odd_one("learns from times") else {}),
+        "versions.py": versions(choose, parts, views, learnt=learnt),
     }
     return Drawn(files, {of.name: of.rows for of in sources}, tuple(choose.odd))
 

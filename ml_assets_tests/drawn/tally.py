@@ -34,7 +34,8 @@ class Tally:
         units: Units by stage and what came of them.
         refused: What checks refused, by stage, check and rule.
         stopped: Errors about files, by kind.
-        failed: Faults: what must not happen, by kind, each with a package that shows it.
+        failed: Faults, which are what must not happen, by kind.
+        shown: For each of these an error and a package that shows it.
     """
 
     packages: Counter[str] = field(default_factory=Counter)
@@ -44,7 +45,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    shown: dict[str, Drawn] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
 
     def add(self, drawn: Drawn, told: Told, ended: Ended | None) -> None:
         """Count a package that was told wrong, or ran."""
@@ -67,7 +68,7 @@ class Tally:
         told = kind_of(error) if isinstance(error, MLAssetsError) else f"{type(error).__name__}: {str(error)[:160]}"
         kind = f"{told} ({Path(place.filename).name}:{place.lineno})"
         self.failed[kind] += 1
-        self.shown.setdefault(kind, drawn)
+        self.shown.setdefault(kind, f"{error}\n{drawn!r}")
 
     def _package(self, drawn: Drawn, what: str) -> None:
         self.packages[what] += 1
