@@ -155,12 +155,15 @@ from ml_assets.lib.declare import model
 def guess(train, val, *, params, seed):
     """Drawn guesses."""
     from sklearn.compose import make_column_transformer
+    from sklearn.dummy import DummyClassifier
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.{module} import {estimator}
 
     given = train.drop(columns={of.label!r})
     numbers = list(given.select_dtypes("number").columns)
+    if not numbers:
+        return DummyClassifier().fit(given, train[{of.label!r}])
     inputs = make_column_transformer((SimpleImputer(keep_empty_features=True), numbers))
     return make_pipeline(inputs, {estimator}({used}, random_state=seed)).fit(given, train[{of.label!r}])
 '''

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ml_assets.lib.core.digest import digest_of
-from ml_assets.lib.core.errors import ContractError, DeclarationError, MLAssetsError, TableError
+from ml_assets.lib.core.errors import (
+    ContractError,
+    DeclarationError,
+    EngineError,
+    FunctionError,
+    MLAssetsError,
+    TableError,
+)
 from ml_assets.lib.core.names import CANONICAL, Unit
 from ml_assets.lib.core.refs import Branch
 from ml_assets.lib.declare import Declarations
@@ -31,6 +38,11 @@ if TYPE_CHECKING:
     from ml_assets.lib.core.publication import Publication
     from ml_assets.lib.engines.protocol import Engine, Session
     from ml_assets.lib.gate.work import Work
+
+_OUT_OF_RANGE: Final = re.compile(
+    r"^DuckDB could not compute an expression: ((Conversion|Out of Range) Error: (.* out of range|Overflow)"
+    r"|Invalid Input Error: .* cannot be read as)|keep dates and times in the years 1 to 9999"
+)
 
 
 @dataclass(frozen=True)
@@ -195,8 +207,8 @@ class Bench:
             return
         try:
             outcome = machinery.gate.materialize(work, new_run())
-        except (ContractError, TableError) as error:
-            if not (harmed and work.unit.stage == "sources"):
+        except MLAssetsError as error:
+            if not _is_about_rows(error, work, harmed=harmed):
                 raise
             ended.stopped[work.unit] = error
             return
@@ -221,6 +233,17 @@ class Bench:
             found = _digest(session, work, publication)
         assert found in {None, publication.digest}, f"{work.unit}: {other.name} computes other rows"
         return found is not None
+
+
+def _is_about_rows(error: MLAssetsError, work: Work, *, harmed: bool) -> bool:
+    """Whether *error* says that rows do not fit a lawful declaration; nothing else may stop a unit."""
+    match work.unit.stage:
+        case "sources":  # a file with other columns
+            return harmed and isinstance(error, ContractError)
+        case "models":  # labels of one class; a function that fails over what it is given
+            return isinstance(error, ContractError | FunctionError) and "/models/guess.py:" in error.problem
+        case _:  # a value that its type cannot hold
+            return isinstance(error, EngineError | TableError) and _OUT_OF_RANGE.search(str(error)) is not None
 
 
 def _digest(session: Session, work: Work, publication: Publication) -> str | None:
