@@ -74,7 +74,7 @@ def frame(choose: Chooser, names: Names, events: Source, views: Sequence[View]) 
 def _label(choose: Chooser, names: Names, events: Source) -> tuple[Column, str]:
     """The label, and its expression."""
     column = choose.of(events.columns[1:]).name
-    text, kind, asked = choose.of(_LABELS, _ODD_LABELS, what="label")
+    text, kind, asked = choose.of((*_LABELS[:4] * 3, *_LABELS[4:]), _ODD_LABELS, what="label")
     name = choose.of(("label", "label", names.of("target")), ("split", "event_timestamp"), what="name of the label")
     kept = (
         "date" if events.key.type == "Timestamp" else {"int": "int64", "Int32": "int64"}.get(events.key.type, "string")

@@ -8,8 +8,16 @@ from typing import Final
 from ml_assets_tests.drawn.choices import Chooser
 from ml_assets_tests.drawn.sources import Source
 
-_SHARES: Final = ("0.6, val=0.2", "0.5, val=0.25", "0.8, val=0.2", "1.0, val=0.0", "0.0, val=1.0", "0.3, val=0.0",
-                  "1 / 3, val=1 / 3", "0.7, val=0.1 + 0.2", "1, val=0")  # fmt: skip
+_EVEN: Final = ("0.6, val=0.2", "0.5, val=0.25", "1 / 3, val=1 / 3")
+_SHARES: Final = (
+    *_EVEN * 3,
+    "0.8, val=0.2",
+    "1.0, val=0.0",
+    "0.0, val=1.0",
+    "0.3, val=0.0",
+    "0.7, val=0.1 + 0.2",
+    "1, val=0",
+)
 _ODD_SHARES: Final = ("0.9, val=0.9", "-0.1, val=0.5", "1.5, val=0.0", "0.5, val=float('inf')", "2, val=-1",
                       "60, val=20", "'0.6', val=0.2", "float('nan'), val=0.1", "True, val=False")  # fmt: skip
 _CUTS: Final = (
