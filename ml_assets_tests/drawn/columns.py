@@ -12,17 +12,15 @@ from ml_assets_tests.drawn.choices import Chooser
 TYPES: Final = ("str", "int", "Int32", "float", "bool", "date", "Timestamp")
 
 ODD_NAMES: Final = (
-    "_id", "_synced", "größe", "Anzahl_日", "Betrag", "select", "order", "group", "table", "user", "rows",
-    "count", "index", "key", "name", "late", "times", "problem", "splits", "rate", "gap", "share", "judged", "rule",
-    "probability", "value", "level_0", "rowid", "filename", "train_end", "schema", "execute", "params", "seed",
-    "metadata", "validate", "example", "strategy", "get_metadata", "to_schema", "checks", "a" * 80, "l", "s", "m", "k",
+    "_id", "_synced", "größe", "Anzahl_日", "Betrag", "select", "order", "group", "table", "user", "rows", "count", "index",
+    "key", "name", "late", "times", "problem", "splits", "rate", "gap", "share", "judged", "rule", "probability", "value",
+    "level_0", "rowid", "filename", "train_end", "schema", "execute", "params", "seed", "metadata", "validate", "example",
+    "strategy", "get_metadata", "to_schema", "checks", "a" * 80, "l", "s", "m", "k", "where", "columns", "unique", "audit",
+    "may_be_empty", "of", "mro",
 )  # fmt: skip
-"""Lawful for all that anybody is told, and used by the machinery or spelled unlike others."""
+"""Lawful, and used by the machinery or spelled unlike others."""
 
-WRONG_NAMES: Final = (
-    "where", "__x", "ﬁ", "columns", "unique", "audit", "Config", "__spine_row", "event_timestamp", "split", "label",
-    "__doc__", "__class__", "__spine_row_side", "may_be_empty", "of", "mro",
-)  # fmt: skip
+WRONG_NAMES: Final = ("__x", "ﬁ", "Config", "__spine_row", "event_timestamp", "split", "label", "__doc__", "__class__")
 """Names that something has already."""
 
 

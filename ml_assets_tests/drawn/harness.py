@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import pytest
+
 from ml_assets.lib.core.digest import digest_of
 from ml_assets.lib.core.errors import (
     ContractError,
@@ -19,7 +21,7 @@ from ml_assets.lib.core.errors import (
     TableError,
 )
 from ml_assets.lib.core.names import CANONICAL, Unit
-from ml_assets.lib.core.refs import Branch
+from ml_assets.lib.core.refs import Branch, Commit
 from ml_assets.lib.declare import Declarations
 from ml_assets.lib.declare import lock as locks
 from ml_assets.lib.declare.registry import examine
@@ -211,6 +213,8 @@ class Bench:
             if not _is_about_rows(error, work, harmed=harmed):
                 raise
             ended.stopped[work.unit] = error
+            if self.spark is not None and isinstance(work, ExpressionWork) and isinstance(error, EngineError):
+                self._stops(machinery, work, self.spark)
             return
         if isinstance(outcome, Refused):
             failed = [result for result in outcome.verdict if not result.passed and result.severity == "error"]
@@ -223,6 +227,16 @@ class Bench:
             ended.compared.append(work.unit)
 
     @staticmethod
+    def _stops(machinery: Machinery, work: Work, other: Engine) -> None:
+        """*other* computes nothing either.
+
+        Raises:
+            AssertionError: It does.
+        """
+        with other.session(machinery.systems.tables) as session, pytest.raises(EngineError):
+            _digest(session, work, machinery.lake.head(machinery.target))
+
+    @staticmethod
     def _compared(machinery: Machinery, work: Work, publication: Publication, other: Engine) -> bool:
         """Compare what *other* computes with what was published; false where no engine computes the unit.
 
@@ -230,7 +244,7 @@ class Bench:
             AssertionError: It is something else.
         """
         with other.session(machinery.systems.tables) as session:
-            found = _digest(session, work, publication)
+            found = _digest(session, work, publication.pin)
         assert found in {None, publication.digest}, f"{work.unit}: {other.name} computes other rows"
         return found is not None
 
@@ -246,14 +260,14 @@ def _is_about_rows(error: MLAssetsError, work: Work, *, harmed: bool) -> bool:
             return isinstance(error, EngineError | TableError) and _OUT_OF_RANGE.search(str(error)) is not None
 
 
-def _digest(session: Session, work: Work, publication: Publication) -> str | None:
-    """The digest of a unit as *session* computes it from the inputs that were published."""
+def _digest(session: Session, work: Work, pin: Commit) -> str | None:
+    """The digest of a unit as *session* computes it from its inputs at *pin*; ``None`` where no engine computes it."""
     if isinstance(work, ExpressionWork):
         expression = work.systems.declarations.expression(work.declaration)
-        rows = read_bound(session, expression, work.inputs, publication.pin)
+        rows = read_bound(session, expression, work.inputs, pin)
         return digest_of(work.contract.arrow_schema(), session.row_sum(session.persist(rows)))
     if isinstance(work, FrameWork):
-        spine = session.persist(work.builder.spine(session, publication.pin))
-        rows = work.builder.joined(session, spine, work.builder.views(session, publication.pin))
+        spine = session.persist(work.builder.spine(session, pin))
+        rows = work.builder.joined(session, spine, work.builder.views(session, pin))
         return digest_of(work.builder.contract.arrow_schema(), session.row_sum(rows))
     return None
