@@ -12,11 +12,11 @@ from ml_assets_tests.drawn.choices import Chooser
 TYPES: Final = ("str", "int", "Int32", "float", "bool", "date", "Timestamp")
 
 ODD_NAMES: Final = (
-    "_id", "_synced", "größe", "Anzahl_日", "Betrag", "select", "order", "group", "table", "user", "rows", "count", "index",
-    "key", "name", "late", "times", "problem", "splits", "rate", "gap", "share", "judged", "rule", "probability", "value",
-    "level_0", "rowid", "filename", "train_end", "schema", "execute", "params", "seed", "metadata", "validate", "example",
-    "strategy", "get_metadata", "to_schema", "checks", "a" * 80, "l", "s", "m", "k", "where", "columns", "unique", "audit",
-    "may_be_empty", "of", "mro",
+    "_id", "_synced", "größe", "Anzahl_日", "Betrag", "select", "order", "group", "table", "user", "rows", "count",
+    "index", "key", "name", "late", "times", "problem", "splits", "rate", "gap", "share", "judged", "rule",
+    "probability", "value", "level_0", "rowid", "filename", "train_end", "schema", "execute", "params", "seed",
+    "metadata", "validate", "example", "strategy", "get_metadata", "to_schema", "checks", "a" * 80, "l", "s", "m",
+    "k", "where", "columns", "unique", "audit", "may_be_empty", "of", "mro",
 )  # fmt: skip
 """Lawful, and used by the machinery or spelled unlike others."""
 
