@@ -111,6 +111,10 @@ WRONG = {
     "nullable": ('x: int = Field(description="x", nullable="no")', "nullable='no', which is no bool"),
     "Iceberg's own": ('_pos: int = Field(description="x")', "'_pos' of contract Odd has a name that is taken"),
     "Python's own": ('__x: int = Field(description="x")', "has a name that is taken by Python"),
+    "what no class lets go of": (
+        '__class__: int = Field(description="x")',
+        "'__class__' of contract Odd has a name that is taken",
+    ),
     "Config": ('Config: int = Field(description="x")', "'Config' of contract Odd has a name that is taken"),
     "optional": ('x: str | None = Field(description="x")', "has type str | None, which a table cannot have"),
     "unknown type": ('x: "Nowhere" = Field(description="x")', "types of contract Odd cannot be read: name 'Nowhere'"),

@@ -67,6 +67,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     "ttl negative": (VIEW, "days=7", "days=-1", "has ttl datetime.timedelta(days=-1)"),
     "ttl zero": (VIEW, "days=7", "days=0", "has ttl datetime.timedelta(0)"),
     "version zero": (VIEW, "version=1", "version=0", "has version 0"),
+    "version below zero": (VIEW, "version=1", "version=-1", "has version -1"),
     "version beyond numbers": (VIEW, "version=1", "version=2**53", "has version 9007199254740992"),
     "seed beyond numbers": (SPLIT, "seed=42", "seed=-2**53", "has seed -9007199254740992"),
     "split version's end": (SPLIT, '"hash-s42",', '"h1_",', "version 'h1_', which cannot be a partition key"),

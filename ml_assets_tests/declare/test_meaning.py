@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str, Callable[[], object]]] = {
     "window of months": (
         lambda: T.n.sum().over(ibis.range_window(order_by="at", preceding=ibis.interval(months=1))),
         "months",
-        lambda: T.n.sum().over(ibis.range_window(order_by="at", preceding=ibis.interval(days=28))),
+        lambda: T.n.sum().over(ibis.range_window(order_by="at", preceding=ibis.interval(days=28), following=0)),
     ),
     "range of floats": (
         lambda: T.n.sum().over(ibis.range_window(order_by="x", preceding=1, following=0)),

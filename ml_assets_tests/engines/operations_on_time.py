@@ -164,6 +164,11 @@ TIME: Final = {
         "times", lambda t: t.at >= "2024-03-10T07:00:00Z", known(lambda at: at >= datetime(2024, 3, 10, 7, tzinfo=UTC))
     ),
     "time seconds": Case("times", lambda t: t.at.epoch_seconds(), known(lambda at: _units(at, 1_000_000))),
+    "time seconds after 2038": Case(
+        "times",
+        lambda t: (t.at + ibis.interval(days=36_500)).epoch_seconds().cast("int64"),
+        known(lambda at: _units(at + timedelta(days=36_500), 1_000_000)),
+    ),
     "time + day": Case("times", lambda t: t.at + ibis.interval(days=1), known(lambda at: at + timedelta(days=1))),
     "time - hours": Case("times", lambda t: t.at - ibis.interval(hours=5), known(lambda at: at - timedelta(hours=5))),
     "time + week": Case("times", lambda t: t.at + ibis.interval(weeks=2), known(lambda at: at + timedelta(weeks=2))),

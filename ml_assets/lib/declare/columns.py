@@ -127,6 +127,8 @@ def written_columns(contract: type, where: str) -> tuple[Column, ...]:
     """
     fields = {name: value for name, value in vars(contract).items() if isinstance(value, WrittenField)}
     for name in fields:
+        if name.startswith("__"):
+            continue  # Python may not let go of it; such a column is refused
         delattr(contract, name)  # so that what every contract has is found again under this name
     annotations = get_annotations(contract)
     hints = _hints(contract, where) if annotations else {}

@@ -144,7 +144,8 @@ def _of_type(node: Any) -> Iterator[tuple[str, str]]:
     elif kind.is_unsigned_integer():
         yield f"is {kind}, which not every engine has", 'write .cast("int64")'
     elif kind.is_interval():
-        if not isinstance(node, ops.Literal | ops.IntervalFromInteger | ops.WindowBoundary):
+        zero = isinstance(node, ops.Cast) and literal(node.arg) == 0  # the end of a window: following=0
+        if not zero and not isinstance(node, ops.Literal | ops.IntervalFromInteger | ops.WindowBoundary):
             yield (
                 "computes with intervals",
                 ('count with a.delta(b, unit="second") and compare whole numbers; add ibis.interval(…) to times only'),

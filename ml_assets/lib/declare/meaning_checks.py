@@ -83,7 +83,7 @@ def _of_cast(node: ops.Cast) -> Problems:
     given, to = node.arg.dtype, node.to
     if to.is_timestamp():
         yield from _of_cast_to_time(node, given, to)
-    elif to.is_interval():
+    elif to.is_interval() and literal(node.arg) != 0:  # 0 is the end of a window: following=0
         yield "makes an interval by a cast", 'write .as_interval("s")'
     elif to.is_string() and given.is_timestamp():
         yield "spells a time as text, which each engine does its own way", 'write .strftime("%Y-%m-%dT%H:%M:%S")'

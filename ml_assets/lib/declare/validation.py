@@ -332,7 +332,8 @@ def _joint_tables(declarations: Declarations) -> Iterator[DeclarationError]:
     """Units of one table name."""
     tables: dict[str, Declaration] = {}
     for decl in (*declarations.splits.values(), *declarations.views.values()):
-        if not _NAME.fullmatch(decl.name) or (isinstance(decl, Split) and not is_version(decl.version)):
+        spelled = is_version(decl.version) if isinstance(decl, Split) else decl.version >= 1
+        if not spelled or not _NAME.fullmatch(decl.name):
             continue  # told already
         table = declarations.unit(decl).table
         other = tables.setdefault(table.lower(), decl)

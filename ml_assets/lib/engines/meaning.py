@@ -294,8 +294,9 @@ class Meaning(_Base):
     # Time
 
     def visit_ExtractEpochSeconds(self, op: ops.ExtractEpochSeconds, *, arg: Any) -> Any:  # noqa: N802 - Ibis' name
-        """Whole seconds, rounded down also before 1970."""
-        return self.cast(self._units(self.micros(arg), MICROSECONDS["second"]), op.dtype)
+        """Whole seconds, rounded down also before 1970. Not narrowed to the 32 bits that Ibis says: a cast follows."""
+        del op
+        return self._units(self.micros(arg), MICROSECONDS["second"])
 
     def visit_ExtractMillisecond(self, op: ops.ExtractMillisecond, *, arg: Any) -> Any:  # noqa: N802 - Ibis' name
         """Of the second, rounded down."""

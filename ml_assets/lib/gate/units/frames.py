@@ -349,6 +349,8 @@ def quality(table: ir.Table, rows: int) -> dict[str, Json]:
             small = column.abs() < _SQUARABLE
             measures[f"{name}|beyond"] = (column.notnull() & ~small).sum()
             column = small.ifelse(column, ibis.null(kind))
+        if isinstance(kind, dt.Integer):
+            column = column.cast("float64")  # whose sum 64 bits may not hold
         if isinstance(kind, dt.Numeric):
             measures |= {f"{name}|mean": column.mean(), f"{name}|std": column.std()}
     figures = table.aggregate(**measures).to_pyarrow().to_pylist()[0]
