@@ -17,7 +17,7 @@ from ml_assets.lib.assets.resources import (
     spark_resource,
     tracking_store,
 )
-from ml_assets.lib.declare.registry import load
+from ml_assets.lib.declare.loading import load
 from ml_assets.lib.gate.plan import Plan
 from ml_assets.settings import Settings
 

@@ -12,7 +12,7 @@ import pytest
 
 from ml_assets.lib.core.errors import DeclarationError
 from ml_assets.lib.declare import Declarations, load
-from ml_assets.lib.declare.registry import examine
+from ml_assets.lib.declare.loading import examine
 
 _NUMBERS = itertools.count()
 

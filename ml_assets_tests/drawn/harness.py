@@ -22,7 +22,7 @@ from ml_assets.lib.core.names import CANONICAL, Unit
 from ml_assets.lib.core.refs import Branch, Commit
 from ml_assets.lib.declare import Declarations
 from ml_assets.lib.declare import lock as locks
-from ml_assets.lib.declare.registry import examine
+from ml_assets.lib.declare.loading import examine
 from ml_assets.lib.engines import engine
 from ml_assets.lib.gate.machinery import Machinery
 from ml_assets.lib.gate.outcome import Published, Refused

@@ -15,7 +15,7 @@ from ml_assets.lib.declare import FrameContract, frame, model
 from ml_assets.lib.declare.declarations import Frame, Model
 from ml_assets.lib.gate.rows import RowCache, Rows
 from ml_assets.lib.gate.units import training
-from ml_assets.lib.gate.units.models import _figures, _floors
+from ml_assets.lib.gate.units.models import _floors
 from ml_assets.lib.tracking import runs
 from ml_assets.lib.tracking.metrics import score
 from ml_assets.lib.tracking.models import INPUT_TYPES, load_model, log_model
@@ -85,7 +85,7 @@ def test_scores_are_those_of_the_positive_class(name: str, tmp_path: Path) -> No
     estimator = fit(parts["train"].known("label"), None, params={}, seed=0)
     classes.check(MODEL, estimator)
     chances = {split: classes.chances(MODEL, estimator, part.inputs) for split, part in parts.items()}
-    figures = _figures(classes, parts, chances)
+    figures = training.figures(classes, parts, chances)
     own = [truth[int(key[1:])] for key in parts["test"].keys]
     assert score(own, chances["test"]) == figures["scores"]["test"]
     assert figures["scores"]["test"]["roc_auc"] > 0.7
@@ -104,7 +104,7 @@ def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [int(float(v) >= 1) for v in known["x"]].count(1) > 0
     estimator = fit(known, None, params={}, seed=0)
     chances = {split: classes.chances(MODEL, estimator, part.inputs) for split, part in parts.items()}
-    figures = _figures(classes, parts, chances)
+    figures = training.figures(classes, parts, chances)
     test = [(labels[int(key[1:])], chance) for key, chance in zip(parts["test"].keys, chances["test"], strict=True)]
     assert figures["unlabelled"] == {split: int((~part.labelled).sum()) for split, part in parts.items()}
     assert figures["unlabelled"]["test"] == sum(label is None for label, _ in test) > 0

@@ -19,6 +19,9 @@ SEMANTICS: Final[Mapping[str, int]] = {"ingest": 1, "join": 1, "digest": 1}
 EXPRESSIONS: Final = {"expressions": 2}
 """The number of what engines make of expressions; part of the recipe of those whose operations have changed since 1."""
 
+MODELS: Final = {"models": 2}
+"""The number of how models are trained and scored; part of the recipe of those for which it has changed since 1."""
+
 
 def canonical_json(value: Json) -> bytes:
     """*value* as RFC 8785 canonical JSON: equal values give equal bytes on every machine."""

@@ -8,10 +8,11 @@ from ml_assets.lib.declare.contracts import Contract, FeatureContract, FrameCont
 from ml_assets.lib.declare.declarations import Declaration, Entity, FeatureView, Frame, Model, Params, Source, Split
 from ml_assets.lib.declare.decorators import feature_view, frame, model, source, split
 from ml_assets.lib.declare.determinism import exact_sum
+from ml_assets.lib.declare.loading import load
 from ml_assets.lib.declare.package_file import PackageFile
 from ml_assets.lib.declare.parts import by_hash, by_time
 from ml_assets.lib.declare.reading import as_table, read_csv
-from ml_assets.lib.declare.registry import Declarations, load
+from ml_assets.lib.declare.registry import Declarations
 from ml_assets.lib.declare.rules import Rule, complete, disjoint, label_rates, ordered, rule, shares
 from ml_assets.lib.declare.versions import ViewRef
 

@@ -1,7 +1,7 @@
 """What people write in ``defs``: plain functions with a decorator, which can be imported, called and tested alone.
 
 The function's parameter names are the upstream tables, its docstring is the description. A declaration is called like
-its function. Nothing is checked here beyond what the decorator alone can know: `ml_assets.lib.declare.registry.load`
+its function. Nothing is checked here beyond what the decorator alone can know: `ml_assets.lib.declare.loading.load`
 sees the whole.
 """
 

@@ -47,6 +47,14 @@ def input_columns(declarations: Declarations, model: Model, feature_version: str
     return *categories, *sorted(values - set(categories))
 
 
+def is_trained_otherwise(declarations: Declarations, model: Model, feature_version: str) -> bool:
+    """Whether *model* was once trained as doubles or scored as if every label were known, and is not any more."""
+    frame = declarations.frames[model.frame]
+    columns = {column.name: column for column in declarations.frame_columns(frame, feature_version)}
+    types = {columns[name].type for name in input_columns(declarations, model, feature_version)}
+    return columns[frame.label].nullable or not types <= {"float64", "string"}
+
+
 def mistakes_of_model(declarations: Declarations, model: Model) -> Iterator[DeclarationError]:
     """What is wrong with *model*, whose frame is declared."""
     yield from _signature(model)

@@ -331,7 +331,8 @@ def _frame(declarations: Declarations, frame: Frame) -> Iterator[DeclarationErro
 def _joint_tables(declarations: Declarations) -> Iterator[DeclarationError]:
     """Units of one table name."""
     tables: dict[str, Declaration] = {}
-    for decl in (*declarations.splits.values(), *declarations.views.values()):
+    stored: list[Split | FeatureView] = [*declarations.splits.values(), *declarations.views.values()]
+    for decl in stored:
         spelled = is_version(decl.version) if isinstance(decl, Split) else decl.version >= 1
         if not spelled or not _NAME.fullmatch(decl.name):
             continue  # told already

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.lib.core.names import Unit
-from ml_assets.lib.core.recipe import EXPRESSIONS, SEMANTICS, hash_of
+from ml_assets.lib.core.recipe import EXPRESSIONS, MODELS, SEMANTICS, hash_of
 from ml_assets.lib.declare import checks as builtin
 from ml_assets.lib.declare.declarations import Declaration, FeatureView, Frame, Model, Source, Split
 from ml_assets.lib.declare.meaning import has_new_meaning
+from ml_assets.lib.declare.models import is_trained_otherwise
 from ml_assets.lib.declare.params import adopt
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Plan:
             "unit": unit,
             "assets": tuple(sorted(means, key=str)),
             "definition": self.declarations.definition(declaration),
-            "semantics": self._semantics(declaration),
+            "semantics": self._semantics(declaration, partition),
             "allow_stale": declaration.allow_stale,
             "systems": systems,
             "keep": keep and path is None and not parameters,
@@ -167,12 +168,16 @@ class Plan:
         rules = {name: found for name, unit in units.items() if (found := self.declarations.rules_of(unit))}
         return {"inputs": units, "input_rules": rules}
 
-    def _semantics(self, declaration: Declaration) -> dict[str, int]:
-        """Numbers of the machinery's behaviour; of an expression also that of its operations, if one has changed."""
+    def _semantics(self, declaration: Declaration, partition: Partition) -> dict[str, int]:
+        """Numbers of the machinery's behaviour; also that of what a mended fault concerns, so that it is made anew."""
         if isinstance(declaration, Split | FeatureView | Frame) and has_new_meaning(
             self.declarations.expression(declaration)
         ):
             return {**SEMANTICS, **EXPRESSIONS}
+        if isinstance(declaration, Model) and is_trained_otherwise(
+            self.declarations, declaration, partition.feature_version or ""
+        ):
+            return {**SEMANTICS, **MODELS}
         return dict(SEMANTICS)
 
     def _judgement(self, declaration: Declaration, partition: Partition) -> dict[str, object]:

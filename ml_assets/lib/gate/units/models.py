@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -150,7 +149,7 @@ class ModelWork(Work):
             )
         classes.check(self.model, estimator)
         chances = {split: classes.chances(self.model, estimator, part.inputs) for split, part in parts.items()}
-        figures = _figures(classes, parts, chances)
+        figures = training.figures(classes, parts, chances)
         lineage = self._lineage(frame, rows, attempt, figures)
         run.log_lineage(lineage)
         run.log_splits(lineage, rows.digests)
@@ -185,7 +184,7 @@ class ModelWork(Work):
         kept = models.load_model(tracking, logged.id, sha256=logged.sha256, trusted=self.model.trusted)
         for split, part in parts.items():
             again = classes.chances(self.model, kept, part.inputs.head(CHECKED_ROWS))
-            if not _same(again, chances[split][:CHECKED_ROWS]):
+            if not training.same(again, chances[split][:CHECKED_ROWS]):
                 raise TrackingError(
                     f"{self.model.place}: loaded from its file, the model predicts something else for rows of {split}",
                     remedy="use an estimator whose predictions do not depend on chance or on what is not in its file",
@@ -338,38 +337,6 @@ def _views(frame: Publication) -> dict[str, ViewFacts]:
         for name, ref in frame.inputs.items()
         if name.startswith("features/")
     }
-
-
-def _figures(classes: Classes, parts: Mapping[str, Part], chances: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Scores on the rows that have a label, what the predictions are, and how many rows have no label if any."""
-    from ml_assets.lib.tracking.metrics import score
-
-    usable = {split: [c for c in row if not math.isnan(c)] for split, row in chances.items()}
-    scores = {
-        split: score(
-            classes.truth(part.labels), [c for c, known in zip(chances[split], part.labelled, strict=True) if known]
-        )
-        for split, part in parts.items()
-        if len(usable[split]) == len(part.labelled)
-    }
-    everything = [chance for row in usable.values() for chance in row]
-    unlabelled = {split: part.unlabelled for split, part in parts.items()}
-    return {
-        "scores": scores,
-        "predictions": {
-            "rows": sum(map(len, chances.values())),
-            "nulls": sum(map(len, chances.values())) - len(everything),
-            "outside": sum(not 0.0 <= chance <= 1.0 for chance in everything),
-            "min": min(everything, default=None),
-            "max": max(everything, default=None),
-        },
-        **({"unlabelled": unlabelled} if any(unlabelled.values()) else {}),
-    }
-
-
-def _same(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether both are equal to the last bit, NaN beside NaN included."""
-    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(one, other, strict=True))
 
 
 def _predictions(body: Mapping[str, Json]) -> CheckResult:

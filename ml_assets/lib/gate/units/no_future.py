@@ -20,9 +20,10 @@ from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
 from ml_assets.lib.declare.checks import NO_FUTURE
 from ml_assets.lib.declare.knowledge import row_local
-from ml_assets.lib.declare.plain import EXAMPLES, plain
+from ml_assets.lib.declare.plain import EXAMPLES
 from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.units.moved import Moved, differences
 from ml_assets.lib.gate.units.worlds import Fact, Falsifier, World, extremes, facts_of
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ LARGE_ROWS: Final = 5_000_000
 """Rows of a source above which only a share of its entities is looked at; the verdict says which share."""
 
 _SHARES: Final = 2**32
-_IN_FRAME: Final = "in the frame"
-_AGAIN: Final = "without the future"
 
 
 def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Commit) -> CheckResult:
@@ -78,15 +77,6 @@ def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Com
 
 def _not_applicable(reason: str) -> CheckResult:
     return CheckResult(check=NO_FUTURE.name, passed=False, not_applicable=reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moved:
-    """A column of some rows that differs in another world."""
-
-    column: str
-    keys: frozenset[str]
-    examples: Sequence[Mapping[str, Json]]
 
 
 @dataclass
@@ -164,7 +154,7 @@ class _Proof:
         rows = [ordered.limit(1, offset=place).to_pyarrow().to_pylist()[0] for place in places]
         return [row[EVENT_TIMESTAMP] for row in rows]
 
-    def at(self, moment: datetime) -> Iterator[_Moved]:
+    def at(self, moment: datetime) -> Iterator[Moved]:
         """What moves when the facts after *moment* are falsified."""
         asked = self.session.persist(self._asked(moment))
         self.compared += int(asked.count().to_pyarrow().as_py())
@@ -185,7 +175,7 @@ class _Proof:
 
     # -- views ---------------------------------------------------------------------------------------------------------
 
-    def _views_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[_Moved]:
+    def _views_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[Moved]:
         """Values of the views that move in *world*."""
         concerned = [pair for pair in self.views if any(_tells(world, self._facts_of(pair[1])))]
         if not concerned:
@@ -300,7 +290,7 @@ class _Proof:
 
     # -- spine ---------------------------------------------------------------------------------------------------------
 
-    def _spine_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[_Moved]:
+    def _spine_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[Moved]:
         """Columns of the spine that move in *world*. A row that is not there any more is not compared.
 
         Which rows a frame has may depend on the future, as labels do. The asked row itself, in the source that is
@@ -316,7 +306,7 @@ class _Proof:
                 for fact in facts
                 if self._compared(asked, self._spine(world, moment, asked, [fact]), (moved.column,), world, moment)
             ]
-            yield _because(moved, alone or facts)
+            yield moved.by(alone or facts)
 
     def _spine(self, world: World, moment: datetime, asked: ir.Table, facts: Sequence[Fact]) -> ir.Table:
         """The spine's rows of *asked*, computed in *world*, in which *facts* are falsified."""
@@ -333,66 +323,29 @@ class _Proof:
 
     def _compared(
         self, true: ir.Table, again: ir.Table, columns: Sequence[str], world: World, moment: datetime
-    ) -> list[_Moved]:
+    ) -> list[Moved]:
         """The *columns* of which some rows differ between *true* and *again*."""
-        if not columns:
-            return []
-        before = true.select(
-            EVENT_TIMESTAMP, __key=true[self.key], **{f"__{i}": true[c] for i, c in enumerate(columns)}
-        )
-        after = again.select(self.key, *columns)
-        pairs = before.join(after, [before["__key"] == after[self.key]])
-        differs = [~pairs[column].identical_to(pairs[f"__{i}"]) for i, column in enumerate(columns)]
-        (counts,) = pairs.aggregate(**{f"n{i}": one.sum() for i, one in enumerate(differs)}).to_pyarrow().to_pylist()
-        found = []
-        for i, column in enumerate(columns):
-            if not counts[f"n{i}"]:
-                continue
-            moved = pairs.filter(differs[i]).select(
-                EVENT_TIMESTAMP, **{self.key: pairs["__key"], _IN_FRAME: pairs[f"__{i}"], _AGAIN: pairs[column]}
-            )
-            rows = moved.order_by([EVENT_TIMESTAMP, self.key]).limit(2 * ROWS).to_pyarrow().to_pylist()
-            examples = [
-                {
-                    self.key: plain(row[self.key]),
-                    EVENT_TIMESTAMP: plain(row[EVENT_TIMESTAMP]),
-                    "feature": column,
-                    _IN_FRAME: plain(row[_IN_FRAME]),
-                    _AGAIN: plain(row[_AGAIN]),
-                    "moment": moment.isoformat(),
-                    "world": str(world),
-                }
-                for row in rows[:EXAMPLES]
-            ]
-            found.append(_Moved(column=column, keys=frozenset(str(row[self.key]) for row in rows), examples=examples))
-        return found
+        return differences(true, again, columns, key=self.key, world=world, moment=moment)
 
     def _explained(
-        self, moved: _Moved, spine: ir.Table, pair: tuple[ViewRef, FeatureView], world: World, moment: datetime
-    ) -> _Moved:
+        self, moved: Moved, spine: ir.Table, pair: tuple[ViewRef, FeatureView], world: World, moment: datetime
+    ) -> Moved:
         """*moved* with the facts of the view's sources that move it, each falsified alone."""
         facts = [fact for fact in self._facts_of(pair[1]) if any(_tells(world, [fact]))]
         if len(facts) == 1:
-            return _because(moved, facts)
+            return moved.by(facts)
         true = self._joined(spine, [pair], None, moment, None)
         alone = [
             fact
             for fact in facts
             if self._compared(true, self._joined(spine, [pair], world, moment, [fact]), (moved.column,), world, moment)
         ]
-        return _because(moved, alone or facts)
+        return moved.by(alone or facts)
 
 
 def _tells(world: World, facts: Sequence[Fact]) -> Iterator[Fact]:
     """The facts that *world* falsifies: only rows can be invented."""
     return (fact for fact in facts if world != World.CROWDED or not fact.columns)
-
-
-def _because(moved: _Moved, facts: Sequence[Fact]) -> _Moved:
-    told = "; ".join(map(str, facts))
-    return _Moved(
-        column=moved.column, keys=moved.keys, examples=[{**example, "moved by": told} for example in moved.examples]
-    )
 
 
 def _digits(column: ir.Value) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,6 +224,38 @@ def failures_of(model: Model, parts: Mapping[str, Part]) -> Iterator[None]:
             f"({of_error(error, model.function)})",
             remedy="correct the function; nothing was published; `ml-assets --traceback …` shows all of it",
         ) from error
+
+
+def figures(classes: Classes, parts: Mapping[str, Part], chances: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Scores on the rows that have a label, what the predictions are, and how many rows have no label if any."""
+    from ml_assets.lib.tracking.metrics import score
+
+    usable = {split: [c for c in row if not math.isnan(c)] for split, row in chances.items()}
+    scores = {
+        split: score(
+            classes.truth(part.labels), [c for c, known in zip(chances[split], part.labelled, strict=True) if known]
+        )
+        for split, part in parts.items()
+        if len(usable[split]) == len(part.labelled)
+    }
+    everything = [chance for row in usable.values() for chance in row]
+    unlabelled = {split: part.unlabelled for split, part in parts.items()}
+    return {
+        "scores": scores,
+        "predictions": {
+            "rows": sum(map(len, chances.values())),
+            "nulls": sum(map(len, chances.values())) - len(everything),
+            "outside": sum(not 0.0 <= chance <= 1.0 for chance in everything),
+            "min": min(everything, default=None),
+            "max": max(everything, default=None),
+        },
+        **({"unlabelled": unlabelled} if any(unlabelled.values()) else {}),
+    }
+
+
+def same(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether both are equal to the last bit, NaN beside NaN included."""
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(one, other, strict=True))
 
 
 def _listed(values: Sequence[Any]) -> str:
