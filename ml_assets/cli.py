@@ -200,6 +200,7 @@ def check(declarations: bool) -> None:
     """Check all declarations and versions.lock; print every unit, and why it would be recomputed."""
     from ml_assets import definitions
     from ml_assets.lib.declare import lock as locks
+    from ml_assets.lib.declare.knowledge import unsaid
     from ml_assets.lib.gate.explain import standings
 
     declared = definitions.plan.declarations
@@ -208,6 +209,9 @@ def check(declarations: bool) -> None:
         click.secho(f"error: {problem}", fg="red", err=True)
     for version in locks.unlocked(declared):
         click.secho(f"warning: {version} is not in versions.lock; `ml-assets lock` writes it", fg="yellow", err=True)
+    for source in unsaid(declared):
+        told = f"{source.place} does not say when its rows are known: known_from='<column>', or always_known=True"
+        click.secho(f"warning: {told}; no frame proves anything of it", fg="yellow", err=True)
     if not problems and not declarations:
         for standing in standings(definitions.machinery()):
             click.echo(f"{standing.unit!s:<48} {standing.reason or 'up to date'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_assets.lib.declare.knowledge import row_local
+from ml_assets.lib.declare.knowledge import row_local, unsaid
 from ml_assets_tests.declare.packages import Package
 
 SOURCE = "sources/trips.py"
@@ -128,3 +128,11 @@ def test_row_local(package: Package) -> None:
     assert row_local(table.group_by("car").agg(n=table.count()), "car") is None
     assert row_local(table.join(table.view(), "trip").select("trip"), "trip") is None
     assert row_local(table.select(least=table.km - table.km.min().as_scalar()), "least") is None
+
+
+def test_a_source_without_an_event_time_may_leave_it_open(package: Package) -> None:
+    """It is told of, and nothing that is made from it is proved."""
+    assert unsaid(package.load()) == ()
+    package.edit(SOURCE, 'known_from="started",', "")
+    package.edit(SOURCE, 'event_time="started",', "")
+    assert [source.name for source in unsaid(package.load())] == ["trips"]

@@ -34,6 +34,11 @@ def mistakes_of_knowledge(
         yield from _of_spine(declarations, decl)
 
 
+def unsaid(declarations: Declarations) -> tuple[Source, ...]:
+    """Sources that do not say when their rows are known, which only those without an event time may leave open."""
+    return tuple(s for s in declarations.sources.values() if s.known_from is None and not s.always_known)
+
+
 def _of_view(declarations: Declarations, view: FeatureView, expression: ir.Table) -> Iterator[DeclarationError]:
     """Late columns in a value or in what decides which rows there are; then rows that become known over time."""
     lineage = declarations.lineage(view)
