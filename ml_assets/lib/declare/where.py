@@ -48,13 +48,7 @@ def of_error(error: BaseException, function: Callable[..., Any]) -> str:
         error: What calling *function* raised.
         function: A declared function; where it begins is the answer if no frame is in its package.
     """
-    package = _package_of(function)
-    found = of_function(function)
-    for frame, line in walk_tb(error.__traceback__):
-        module = str(frame.f_globals.get("__name__", ""))
-        if module == package or module.startswith(f"{package}."):
-            found = location(frame.f_code, module, line)
-    return found
+    return in_package(error, _package_of(function)) or of_function(function)
 
 
 def is_own(error: BaseException, function: Callable[..., Any]) -> bool:
@@ -92,10 +86,8 @@ def in_package(error: BaseException, package: str) -> str:
         top = package.partition(".")[0]
         return f"{'/'.join(parts[parts.index(top) :] if top in parts else parts[-1:])}:{error.lineno}"
     found = ""
-    step = error.__traceback__
-    while step is not None:
-        module = str(step.tb_frame.f_globals.get("__name__", ""))
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
         if f"{module}.".startswith(f"{package}."):
-            found = location(step.tb_frame.f_code, module, step.tb_lineno)
-        step = step.tb_next
+            found = location(frame.f_code, module, line)
     return found
