@@ -29,7 +29,7 @@ def test_check_tells_at_file_and_line_or_all_that_is_declared_can_be_loaded(draw
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(max_examples=max(5, _EXAMPLES // 12), suppress_health_check=_CHECKS)
+@settings(max_examples=max(5, _EXAMPLES // 16), suppress_health_check=_CHECKS)
 @given(drawn=packages())
 def test_what_check_lets_pass_is_published_or_refused_by_a_check_of_its_data(drawn: Drawn, bench: Bench) -> None:
     """No unit ends in an error, but for a source whose file has other columns than it declares."""

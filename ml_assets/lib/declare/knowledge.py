@@ -104,8 +104,8 @@ def _tables(expression: ir.Table) -> tuple[ir.Table, ...]:
 def _too_early(place: str, what: str, time: str) -> DeclarationError:
     return DeclarationError(
         f"{place}: {what} {time}, but {EVENT_TIMESTAMP} does not come from there",
-        remedy=f"make {EVENT_TIMESTAMP} from {time} (the latest of several times: ibis.greatest), "
-        "or a model will learn from the future",
+        remedy=f"make {EVENT_TIMESTAMP} from {time} (the latest of several times: ibis.greatest, which passes over "
+        "nulls: filter them first), or a model will learn from the future",
     )
 
 

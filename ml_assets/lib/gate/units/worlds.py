@@ -246,7 +246,7 @@ class Falsifier:
             and 2 * greatest - least < _LARGEST[str(kind.copy(nullable=True))]
         ):
             return {column: (rows[column] + (greatest - least + 1)).cast(kind)}
-        if kind.is_date() and greatest is not None and greatest + (greatest - least) < date(9999, 1, 1):
+        if kind.is_date() and greatest is not None and greatest - least < date(9999, 1, 1) - greatest:
             return {column: (rows[column] + ibis.interval(days=(greatest - least).days + 1)).cast(kind)}
         return None
 
