@@ -20,6 +20,7 @@ import click
 from ml_assets.cli_lake import StateGroup, lake
 from ml_assets.cli_show import Shown, print_found, print_progress, print_seconds, print_table, print_traceback
 from ml_assets.lib.core.errors import MLAssetsError
+from ml_assets.lib.declare.params import is_text
 
 if TYPE_CHECKING:
     from ml_assets.lib.assets.runner import Runner
@@ -42,6 +43,12 @@ class _Group(StateGroup):
 
     Anything else is a defect and keeps its traceback.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for word in args:
+            if not is_text(word):
+                raise click.UsageError(f"{word!r} is no text of UTF-8; rename the file, or correct the word")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -320,10 +320,14 @@ def _refused(
     notes = [_why(e) if _value(e, "kind") == FunctionError.kind else f"{e.check_name}: {_why(e)}" for e in failed]
     note = "; ".join([*notes, *inapplicable])
     branch = next((found for e in failed if (found := _value(e, "lakefs_branch"))), None)
-    rows = {e.check_name: e.metadata["failing_rows"].value for e in failed if "failing_rows" in e.metadata}
+    tables = {e.check_name: e.metadata.get("failing_rows") for e in failed}
     return replace(
         _result(asset, partition, "refused", note=note + (f" (branch {branch})" if branch else "")),
-        failing={check: [record.data for record in records] for check, records in rows.items()},  # type: ignore[union-attr]  # tables
+        failing={
+            check: [dict(record.data) for record in table.records]
+            for check, table in tables.items()
+            if isinstance(table, dg.TableMetadataValue)
+        },
         traceback=next((found for e in failed if (found := _value(e, "traceback"))), ""),
     )
 

@@ -156,6 +156,11 @@ def _floors(model: Model) -> Iterator[DeclarationError]:
             yield DeclarationError(
                 f"{model.place} has the floor {value!r} for {floor!r}", remedy="give a finite number, as in 0.7"
             )
+        elif value > 1 and metric != "log_loss":
+            yield DeclarationError(
+                f"{model.place} has the floor {value!r} for {floor!r}, which is never above 1",
+                remedy="give a share, as in 0.7",
+            )
 
 
 def _params(model: Model) -> Iterator[DeclarationError]:

@@ -26,8 +26,10 @@ _KINDS: Final[Mapping[type, str]] = {
 def wrong_value(value: Any) -> str:  # noqa: PLR0911 (one return per kind of value)
     """Why a recipe cannot hold *value*; empty if it can."""
     kind = type(value)  # exactly: a subclass, as NumPy's double is one of float, does not come back from JSON
-    if value is None or kind in (bool, str):
+    if value is None or kind is bool:
         return ""
+    if kind is str:
+        return "" if is_text(value) else f"{value!r} is no text of UTF-8"
     if kind is int:
         return "" if abs(value) <= LARGEST else f"{value} is beyond 2**53, which JSON cannot hold exactly"
     if kind is float:
@@ -35,10 +37,15 @@ def wrong_value(value: Any) -> str:  # noqa: PLR0911 (one return per kind of val
     if kind in (list, tuple):
         return next(filter(None, map(wrong_value, value)), "")
     if kind is dict:
-        if odd := [key for key in value if not isinstance(key, str)]:
+        if odd := [key for key in value if not isinstance(key, str) or not is_text(key)]:
             return f"the key {odd[0]!r} of a dict is no text"
         return next(filter(None, map(wrong_value, value.values())), "")
     return f"{value!r} is of type {type(value).__name__}"
+
+
+def is_text(value: str) -> bool:
+    """Whether *value* can be written as UTF-8: half a surrogate pair, which a terminal makes of other bytes, cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def wrong_name(name: object) -> str:

@@ -260,8 +260,8 @@ def extremes(table: ir.Table) -> dict[str, tuple[Any, Any]]:
 
 def _every_other(time: ir.Value) -> ir.BooleanValue:
     """About half of the times, whether they are told to the second or to the day."""
-    seconds = time.epoch_seconds()
-    chosen: ir.BooleanValue = (seconds + seconds // 60 + seconds // 3_600 + seconds // 86_400) % 2 == 0
+    parts = time.second() + time.minute() + time.hour() + time.day()
+    chosen: ir.BooleanValue = (parts.cast("int32") & 1) == 0
     return chosen
 
 
