@@ -18,7 +18,7 @@ from ml_assets.lib.gate.units import training
 from ml_assets.lib.gate.units.models import _floors
 from ml_assets.lib.tracking import runs
 from ml_assets.lib.tracking.metrics import score
-from ml_assets.lib.tracking.models import INPUT_TYPES, load_model, log_model
+from ml_assets.lib.tracking.models import CLASSES, INPUT_TYPES, load_model, log_model
 from ml_assets.lib.tracking.store import Tracking
 
 ROWS: Final = 240
@@ -237,6 +237,7 @@ def test_the_served_model_takes_the_rows_of_its_frame(
     named = {"string": "string", "bool": "boolean", "double": "double", **whole_number}
     assert types == {name: named[str(whole.schema.field(name).type)] for name in columns}
     assert served.metadata.metadata[INPUT_TYPES] == {name: str(whole.schema.field(name).type) for name in columns}
+    assert served.metadata.metadata[CLASSES] == list(estimator.classes_)
 
 
 def test_training_gets_the_types_of_the_frame(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click
 
 
 COMMANDS: Final = dict(_commands(main))
-OPTIONS: Final = {word for command in COMMANDS.values() for parameter in command.params for word in parameter.opts}
+OPTIONS: Final = {word for found in (main, *COMMANDS.values()) for given in found.params for word in given.opts}
 SETTINGS: Final = {environment_name(field) for field in Settings.model_fields} | FOREIGN
 
 

@@ -75,7 +75,7 @@ def by_time(moment: ir.TimestampColumn, *, val: datetime, test: datetime) -> ir.
         if not isinstance(cut, datetime) or cut.utcoffset() is None:
             raise DeclarationError(
                 f"{where}: by_time has {name}={cut!r}, which is no time with a zone",
-                remedy="give a datetime with tzinfo=UTC or ZoneInfo('…'), so that it means one moment everywhere",
+                remedy="give a datetime with a zone, UTC or ZoneInfo('…'), so that it means one moment everywhere",
             )
     if test < val:
         raise DeclarationError(

@@ -36,6 +36,10 @@ is, and no other type of MLflow takes both. The types themselves are in the mode
 """
 
 INPUT_TYPES: Final = "input_types"
+CLASSES: Final = "classes"
+"""The labels in the order of the columns that the model gives."""
+POSITIVE: Final = "positive"
+"""The label that counts as true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class LoggedModel:
     bytes: int
 
 
-def log_model(run: Run, estimator: Any, *, name: str, inputs: pa.Schema, trusted: Sequence[str] = ()) -> LoggedModel:
+def log_model(
+    run: Run, estimator: Any, *, name: str, inputs: pa.Schema, trusted: Sequence[str] = (), positive: Any = None
+) -> LoggedModel:
     """Keep *estimator* as the model of *run*: file, signature, requirements. Its id and hash become tags of the run.
 
     Args:
@@ -62,6 +68,7 @@ def log_model(run: Run, estimator: Any, *, name: str, inputs: pa.Schema, trusted
         name: Name of the model.
         inputs: Columns of the model input, from the contract; not nullable means required.
         trusted: More types that may be in the file, by full name: those that the declaration names.
+        positive: The label that counts as true; kept in the model's metadata beside the order of the classes.
 
     Types of scikit-learn, NumPy and SciPy may always be, see `ml_assets.lib.tracking.trusted`.
 
@@ -76,7 +83,14 @@ def log_model(run: Run, estimator: Any, *, name: str, inputs: pa.Schema, trusted
     with tempfile.TemporaryDirectory() as folder, translated(f"keep the model {name!r} of run {run.id}"):
         path = Path(folder, "model")
         model = client.create_logged_model(run.experiment_id, name=name, source_run_id=run.id)
-        _save(estimator, path, model, signature=signature, trusted=allowed, inputs=inputs)
+        _save(
+            estimator,
+            path,
+            model,
+            signature=signature,
+            trusted=allowed,
+            metadata=_metadata(estimator, inputs, positive),
+        )
         client.log_model_artifacts(model.model_id, str(path))
         client.finalize_logged_model(model.model_id, "READY")
         client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
@@ -183,7 +197,7 @@ def _save(
     *,
     signature: ModelSignature,
     trusted: Sequence[str],
-    inputs: pa.Schema,
+    metadata: dict[str, Any],
 ) -> None:
     """Write the model folder; requirements are named, because MLflow takes ten seconds to infer them."""
     from mlflow.models import Model
@@ -200,7 +214,7 @@ def _save(
                 model.source_run_id,
                 model_uuid=model.model_id,
                 model_id=model.model_id,
-                metadata={INPUT_TYPES: {column.name: str(column.type) for column in inputs}},
+                metadata=metadata,
             ),
             serialization_format="skops",
             skops_trusted_types=list(trusted),
@@ -208,6 +222,13 @@ def _save(
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
             pyfunc_predict_fn=_predicts_with(estimator),
         )
+
+
+def _metadata(estimator: Any, inputs: pa.Schema, positive: Any) -> dict[str, Any]:
+    """What a signature does not say: the types that went in, and which column is the probability of which label."""
+    classes = [label.item() if hasattr(label, "item") else label for label in getattr(estimator, "classes_", ())]
+    types = {column.name: str(column.type) for column in inputs}
+    return {INPUT_TYPES: types, CLASSES: classes, **({} if positive is None else {POSITIVE: positive})}
 
 
 def _signature(estimator: Any, inputs: pa.Schema) -> ModelSignature:

@@ -155,7 +155,9 @@ class ModelWork(Work):
         run.log_splits(lineage, rows.digests)
         run.log_files(self._files(rows, lineage, attempt))
         schema = self._input_schema()
-        logged = models.log_model(run, estimator, name=self.model.name, inputs=schema, trusted=trusted)
+        logged = models.log_model(
+            run, estimator, name=self.model.name, inputs=schema, trusted=trusted, positive=classes.positive
+        )
         self._check_kept(logged, classes, parts, chances)
         return {
             "format": FORMAT,

@@ -7,14 +7,14 @@ are model input or keys of views keep the same law. A value that differs used so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Final
 
 from ml_assets.lib.core.errors import EngineError
-from ml_assets.lib.core.names import EVENT_TIMESTAMP, Unit
+from ml_assets.lib.core.names import Unit
 from ml_assets.lib.core.publication import CheckResult
 from ml_assets.lib.core.recipe import Json
 from ml_assets.lib.core.refs import Commit
@@ -23,6 +23,7 @@ from ml_assets.lib.declare.knowledge import row_local
 from ml_assets.lib.declare.plain import EXAMPLES
 from ml_assets.lib.engines.expressions import columns_needed
 from ml_assets.lib.engines.protocol import ViewJoin
+from ml_assets.lib.gate.units.asked import asked, digits, moments, one_half
 from ml_assets.lib.gate.units.moved import Moved, differences
 from ml_assets.lib.gate.units.worlds import Fact, Falsifier, World, extremes, facts_of
 
@@ -34,13 +35,11 @@ if TYPE_CHECKING:
     from ml_assets.lib.engines.protocol import Session
     from ml_assets.lib.gate.units.frames import FrameBuilder
 
-ROWS: Final = 1_000
-"""Rows that are compared at a moment: so many of the last that were asked by then, and so many of the earlier ones."""
-
 LARGE_ROWS: Final = 5_000_000
 """Rows of a source above which only a share of its entities is looked at; the verdict says which share."""
 
 _SHARES: Final = 2**32
+_SHOWN: Final = 300
 
 
 def no_future(builder: FrameBuilder, session: Session, frame: ir.Table, pin: Commit) -> CheckResult:
@@ -89,6 +88,7 @@ class _Proof:
     pin: Commit
     compared: int = field(default=0, init=False)
     shares: dict[str, float] = field(default_factory=dict, init=False)
+    skipped: list[str] = field(default_factory=list, init=False)
     _falsifiers: dict[str, Falsifier] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -141,55 +141,63 @@ class _Proof:
             "rows compared": self.compared,
             "facts": [str(fact) for facts in self.facts.values() for fact in facts],
             **({"share of entities": dict(self.shares)} if self.shares else {}),
+            **({"could not be computed": self.skipped[:EXAMPLES]} if self.skipped else {}),
             **({"not proved, says nothing of when its rows are known": silent} if silent else {}),
         }
 
     def moments(self) -> list[datetime]:
-        """The first and the last cutoff, and quantiles of all cutoffs between."""
-        cutoffs = self.session.persist(self.frame.select(EVENT_TIMESTAMP).distinct())
-        count = int(cutoffs.count().to_pyarrow().as_py())
-        wanted = self.builder.frame.moments
-        places = sorted({round(number * (count - 1) / (wanted - 1)) for number in range(wanted)}) if count else []
-        ordered = cutoffs.order_by(EVENT_TIMESTAMP)
-        rows = [ordered.limit(1, offset=place).to_pyarrow().to_pylist()[0] for place in places]
-        return [row[EVENT_TIMESTAMP] for row in rows]
+        """At which moments the future is falsified."""
+        entities = dict.fromkeys(view.keys.keys for _, view in self.views)
+        return moments(self.session, self.frame, self.key, tuple(entities), self.builder.frame.moments)
 
     def at(self, moment: datetime) -> Iterator[Moved]:
         """What moves when the facts after *moment* are falsified."""
-        asked = self.session.persist(self._asked(moment))
-        self.compared += int(asked.count().to_pyarrow().as_py())
+        rows = self.session.persist(asked(self.frame, self.key, moment))
+        count = int(rows.count().to_pyarrow().as_py())
+        self.compared += count
         for world in World:
-            yield from self._spine_in(world, moment, asked)
-            yield from self._views_in(world, moment, asked)
+            yield from self._computed(world, moment, partial(self._spine_in, world, moment, rows, count))
+            yield from self._views_in(world, moment, rows)
 
-    def _asked(self, moment: datetime) -> ir.Table:
-        """Rows asked by *moment*: the last ones, which a leak would reach first, and a sample of the others."""
-        import ibis
+    def _computed(self, world: World, moment: datetime, compute: Callable[[], list[Moved]]) -> list[Moved]:
+        """What *compute* finds; nothing, and a note, where invented facts have no value that the expression takes.
 
-        known = self.frame.filter(self.frame[EVENT_TIMESTAMP] <= ibis.literal(moment))
-        last = known.order_by([ibis.desc(EVENT_TIMESTAMP), self.key]).limit(ROWS)
-        earlier = known.anti_join(last, self.key)
-        mixed = _digits(earlier[self.key])
-        sample = earlier.order_by(self.key if mixed is None else [mixed, self.key]).limit(ROWS)
-        return ibis.union(last, sample)
+        A world in which facts are missing holds only what is true: there an error is one of the expression.
+        """
+        try:
+            return compute()
+        except EngineError as error:
+            if world == World.TRUNCATED:
+                raise
+            self.skipped.append(f"{world} at {moment.isoformat()}: {error.problem}"[:_SHOWN])
+            return []
 
     # -- views ---------------------------------------------------------------------------------------------------------
 
     def _views_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[Moved]:
-        """Values of the views that move in *world*."""
+        """Values of the views that move in *world*; one by one where they cannot be computed together."""
         concerned = [pair for pair in self.views if any(_tells(world, self._facts_of(pair[1])))]
         if not concerned:
             return
-        values = self.builder.values
-        spine = asked.drop(*values)
+        try:
+            yield from self._moved(world, moment, asked, concerned)
+        except EngineError:
+            for pair in concerned:
+                yield from self._computed(world, moment, partial(self._moved, world, moment, asked, [pair]))
+
+    def _moved(
+        self, world: World, moment: datetime, asked: ir.Table, concerned: Sequence[tuple[ViewRef, FeatureView]]
+    ) -> list[Moved]:
+        spine = asked.drop(*self.builder.values)
         again = self._joined(spine, concerned, world, moment, None)
         true = asked
         if self.builder.frame.allow_stale or self._is_sampled(concerned):
             true = self._joined(spine, concerned, None, moment, None)
-        for ref, view in concerned:
-            columns = self.builder.systems.declarations.view_values(ref)
-            for moved in self._compared(true, again, columns, world, moment):
-                yield self._explained(moved, spine, (ref, view), world, moment)
+        return [
+            self._explained(moved, spine, (ref, view), world, moment)
+            for ref, view in concerned
+            for moved in self._compared(true, again, self.builder.systems.declarations.view_values(ref), world, moment)
+        ]
 
     def _facts_of(self, user: FeatureView | Frame) -> list[Fact]:
         """The facts that *user* is computed from: the rows of its sources, and late columns that it reads."""
@@ -281,32 +289,36 @@ class _Proof:
             return None
         lineage = self.builder.systems.declarations.lineage(view)[view.keys.keys[0]]
         columns = [path.partition(".")[2] for path in lineage.value if path.partition(".")[0] == name]
-        digits = _digits(table[columns[0]]) if len(columns) == 1 else None
-        if digits is None:
+        chosen = digits(table[columns[0]]) if len(columns) == 1 else None
+        if chosen is None:
             return None
         self.shares[f"features/{view.name}@{view.version} of sources/{name}"] = round(share, 4)
-        kept: ir.BooleanValue = digits < f"{int(share * _SHARES):08x}"
+        kept: ir.BooleanValue = chosen < f"{int(share * _SHARES):08x}"
         return kept
 
     # -- spine ---------------------------------------------------------------------------------------------------------
 
-    def _spine_in(self, world: World, moment: datetime, asked: ir.Table) -> Iterator[Moved]:
+    def _spine_in(self, world: World, moment: datetime, asked: ir.Table, count: int) -> list[Moved]:
         """Columns of the spine that move in *world*. A row that is not there any more is not compared.
 
         Which rows a frame has may depend on the future, as labels do. The asked row itself, in the source that is
-        split, is the question: it is given, but for its columns that are known later.
+        split, is the question: it is given, but for its columns that are known later. Half of the rows are asked at a
+        time, so that rows of one cutoff are not given to each other.
         """
         facts = self._facts_of(self.builder.frame)
         if not self.inputs or not any(_tells(world, facts)):
-            return
-        again = self._spine(world, moment, asked, facts)
-        for moved in self._compared(asked, again, self.inputs, world, moment):
+            return []
+        half = self.session.persist(one_half(asked, self.key, count, first=world != World.CORRUPTED))
+        again = self._spine(world, moment, half, facts)
+        found = []
+        for moved in self._compared(half, again, self.inputs, world, moment):
             alone = [
                 fact
                 for fact in facts
-                if self._compared(asked, self._spine(world, moment, asked, [fact]), (moved.column,), world, moment)
+                if self._compared(half, self._spine(world, moment, half, [fact]), (moved.column,), world, moment)
             ]
-            yield moved.by(alone or facts)
+            found.append(moved.by(alone or facts))
+        return found
 
     def _spine(self, world: World, moment: datetime, asked: ir.Table, facts: Sequence[Fact]) -> ir.Table:
         """The spine's rows of *asked*, computed in *world*, in which *facts* are falsified."""
@@ -317,7 +329,7 @@ class _Proof:
             given = asked[self.key] if name == frame.split else None
             tables[name] = falsifier.known(world, moment, chosen, given) if chosen else falsifier.table
         spine = self.session.bind(self.builder.systems.declarations.expression(frame), tables)
-        return spine.semi_join(asked, self.key)
+        return self.session.persist(spine.semi_join(asked, self.key))
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 
@@ -346,11 +358,3 @@ class _Proof:
 def _tells(world: World, facts: Sequence[Fact]) -> Iterator[Fact]:
     """The facts that *world* falsifies: only rows can be invented."""
     return (fact for fact in facts if world != World.CROWDED or not fact.columns)
-
-
-def _digits(column: ir.Value) -> Any:
-    """Eight digits that follow from a value as if by chance; ``None`` for a type without one spelling."""
-    kind = column.type()
-    if not (kind.is_string() or kind.is_integer() or kind.is_date()):
-        return None
-    return column.cast("string").hexdigest("md5").substr(0, 8)
