@@ -18,7 +18,11 @@ from ml_assets.lib.gate.plan import Plan
 from ml_assets_tests.assets.conftest import Dagster, Lakefs
 from ml_assets_tests.gate.world import declarations
 
-ALL = {"sources/trips", "splits/trips", "features/longest", "features/cars", "frames/late", "models/late"}
+ALL = {
+    *("sources/trips", "sources/log", "splits/trips"),
+    *("features/longest", "features/cars", "features/shortest"),
+    *("frames/late", "frames/asked", "models/late"),
+}
 
 
 @dataclass

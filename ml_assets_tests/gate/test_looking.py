@@ -181,7 +181,7 @@ def test_no_such_table(place: Place, name: str) -> None:
 
 def test_empty_target(place_before: Callable[[Unit], Place]) -> None:
     """On a target without publications there is nothing to look at, and that is said."""
-    with pytest.raises(NoSuchTable, match="it is empty"):
+    with pytest.raises(NoSuchTable, match="there is none yet"):
         look.table(place_before(SOURCE).machinery, "sources/trips", None, None)
 
 

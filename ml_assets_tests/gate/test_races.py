@@ -33,6 +33,7 @@ from ml_assets_tests.gate.world import (
     CARS,
     FRAME,
     JUNE,
+    LOG,
     MODEL,
     SOURCE,
     SPLIT,
@@ -110,7 +111,7 @@ def test_different_units_at_once(place_before: Callable[[Unit], Place]) -> None:
     for child in children:
         child.go()
     assert all(isinstance(child.result(), Published) for child in children)
-    assert {SOURCE, SPLIT, JUNE, VIEW, CARS} == place.published().keys()
+    assert {SOURCE, LOG, SPLIT, JUNE, VIEW, CARS} == place.published().keys()
     assert [1, 1, 1, 1] == [publishes(place, unit) for unit in (SPLIT, JUNE, VIEW, CARS)]
     place.check_whole()
 

@@ -118,7 +118,7 @@ def test_a_type_error_of_a_library_is_the_files(place: Place, tmp_path: Path) ->
 )
 def test_what_is_no_table_is_told(place: Place, tmp_path: Path, found: object, named: str) -> None:
     """What must be returned, and what was."""
-    told = refusal(place, tmp_path, lambda _trips: found)
+    told = refusal(place, tmp_path, lambda trips: found)
     assert isinstance(told, FunctionError)
     assert "must return a pyarrow.Table or RecordBatchReader, it returned " in told.problem
     assert named in told.problem
@@ -187,7 +187,7 @@ def test_an_arrow_table_of_other_columns_is_a_refusal(
     place: Place, tmp_path: Path, edit: Callable[[pa.Table], pa.Table], problem: str
 ) -> None:
     """A table that is no contract's is not written."""
-    told = refusal(place, tmp_path, lambda _trips: edit(rows()))
+    told = refusal(place, tmp_path, lambda trips: edit(rows()))
     assert isinstance(told, ContractError)
     assert "other.csv" in told.problem
     assert problem in told.problem

@@ -87,7 +87,7 @@ def _materialize(environment: Mapping[str, str], key: str, partition: str | None
 @pytest.mark.timeout(900)
 def test_one_partition_fails_the_others_complete(graphql: Graphql) -> None:
     """Of all feature and split versions; a refused frame stops its own model only."""
-    versions = {"features/longest": "v1..v2", "features/cars": "v2..v2"}
+    versions = {"features/longest": "v1..v2", **dict.fromkeys(("features/cars", "features/shortest"), "v2..v2")}
     both = dict.fromkeys(("frames/late", "models/late"), "v1|hash-s42..v2|june")
     ranges = {key: text.split("..") for key, text in (versions | both).items()}
     launched = graphql.ask(

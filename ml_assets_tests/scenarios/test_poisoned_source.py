@@ -70,11 +70,22 @@ def test_the_next_good_file_is_published(apart: User, twin: Twin) -> None:
     with apart.instance as found:
         event = found.get_latest_materialization_event(FLIGHTS)
         assert event is not None
-        checks = [
-            found.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(FLIGHTS, name), limit=1)[0]
+        checks = {
+            name: found.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(FLIGHTS, name), limit=1)[0]
             for name in ("contract", "not_empty", "known_in_time", "arrives_after_departure")
-        ]
-        assert {record.status.value for record in checks} == {"SUCCEEDED"}
+        }
+        warned = checks.pop("known_in_time").event
+        assert {record.status.value for record in checks.values()} == {"SUCCEEDED"}
+    # Flights are said to be known always, and yet there are more of them than before: no reason to stop.
+    assert warned is not None
+    assert warned.dagster_event is not None
+    evaluation = warned.dagster_event.asset_check_evaluation_data
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
+    counts = evaluation.metadata["failed_per_rule"]
+    assert isinstance(counts, dg.TableMetadataValue)
+    assert [dict(row.data) for row in counts.records] == [
+        {"rule": "always_known: new since the last publication", "failed": 500}
+    ]
     stale = apart.runs("materialize", "frames", "--split", "hash-s42", "--features", "v1", code=1)
     assert "was made from an older sources/flights" in stale.err
     assert "--changed" in stale.err
