@@ -130,7 +130,7 @@ def test_definition_of_a_model(package: Package) -> None:
     before = package.load().definition(package.load().models["late"])
     package.edit("models/late.py", "0.5", "0.6")
     assert package.load().definition(package.load().models["late"]) == before
-    package.edit("models/late.py", '("car",)', '("car", "trip")')
+    package.edit("models/late.py", '("car",)', "()")
     assert package.load().definition(package.load().models["late"]) != before
 
 

@@ -69,7 +69,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     "version zero": (VIEW, "version=1", "version=0", "has version 0"),
     "version below zero": (VIEW, "version=1", "version=-1", "has version -1"),
     "version beyond numbers": (VIEW, "version=1", "version=2**53", "has version 9007199254740992"),
-    "seed beyond numbers": (SPLIT, "seed=42", "seed=-2**53", "has seed -9007199254740992"),
+    "seed beyond numbers": (SPLIT, "seed=42", "seed=-2**53", "seed is -9007199254740992"),
     "split version's end": (SPLIT, '"hash-s42",', '"h1_",', "version 'h1_', which cannot be a partition key"),
     "split key's end": (VERSIONS, '("hash-s42",)', '("hash-s42", "h1_")', "split version 'h1_' cannot be a partition key"),
     "feature key's end": (VERSIONS, '"v1"', '"v1_"', "feature version 'v1_' cannot be a partition key"),

@@ -259,6 +259,7 @@ def test_an_edited_split_version(package: Package, old: str, new: str, says: str
     if says == "key":
         package.edit(CONTRACTS, 'unique = ("trip",)', 'unique = ("car",)')
         package.edit("splits/trips.py", 'select("trip"', 'select("car"')
+        package.edit("models/late.py", '("car",)', "()")
     loaded = package.load()
     (error,) = lock.check(loaded)
     assert re.search(rf"splits/trips\.py:\d+: splits/trips@hash-s42: .*{says} changed under a version", error.problem)

@@ -149,7 +149,7 @@ class Declarations:
         """Columns of the spine of *frame* that reach a model: categories that models take, and keys of views."""
         taken = {name for model in self.models.values() if model.frame == frame.name for name in model.categories}
         taken |= {key for ref in self.feature_versions[feature_version] for key in self.view(ref).keys.keys}
-        return tuple(name for name in frame.contract.names() if name in taken and name != SPLIT)
+        return tuple(name for name in frame.contract.names() if name in taken - {SPLIT, frame.label})
 
     def known(self, frame: Frame, feature_version: str) -> Json:
         """What the leakage check of *frame* takes for known when: of every source of its spine and views."""

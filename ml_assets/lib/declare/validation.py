@@ -221,8 +221,6 @@ def _split(declarations: Declarations, split: Split) -> Iterator[DeclarationErro
             f"{split.place} has version {split.version!r}, which cannot be a partition key",
             remedy="use letters, digits, '-' and single '_' between them",
         )
-    if split.seed is not None and abs(split.seed) >= _LARGEST:
-        yield DeclarationError(f"{split.place} has seed {split.seed}", remedy="give one between -2**53 and 2**53")
     if split.key == SPLIT:
         yield DuplicateName(
             f"{split.place} has key {SPLIT!r}, which is also the column that says the part",
