@@ -75,7 +75,12 @@ def test_publication(world: World, unit: Unit) -> None:
     assert found.recipe == work.recipe(found.inputs, None)
     if unit != LOG:
         assert found.recipe == recipe(
-            work.definition, found.inputs, parameters=work.parameters, seed=work.seed, libraries=work.libraries
+            work.definition,
+            found.inputs,
+            parameters=work.parameters,
+            seed=work.seed,
+            libraries=work.libraries,
+            semantics=work.semantics,
         )
     assert world.before[unit] == found.pin
     assert {name: base.publication(input_).as_input() for name, input_ in work.inputs.items()} == found.inputs
